@@ -1,0 +1,48 @@
+"""Facts: what a run has learned of its host. Kept in Redis field by field; an address once learned is never lost."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class PlanSummary(_Value):
+    """How many resources the saved plan adds, changes and destroys."""
+
+    add: int
+    change: int
+    destroy: int
+
+
+class CloudInit(_Value):
+    """What cloud-init says of itself: its status word, and its errors, empty when it had none."""
+
+    status: str
+    errors: tuple[str, ...] = ()
+
+
+class Facts(_Value):
+    """What is known of a host. None: not learned yet. Fields that a newer version wrote are ignored.
+
+    address: where SSH finds it, an IP address or a host name. ssh_port: None means the declared one.
+    host_key: its public key as `ssh-ed25519 AAAA…`; host_key_source: `given` (we chose it) or `first-use` (accepted once).
+    ssh_attempts: how often a login was tried, by outcome.
+    """
+
+    address: str | None = None
+    ssh_port: int | None = None
+    instance_name: str | None = None
+    instance_image: str | None = None
+    instance_status: str | None = None
+    host_key: str | None = None
+    host_key_source: str | None = None
+    tofu_digest: str | None = None
+    ansible_digest: str | None = None
+    provider_lock: str | None = None
+    plan: PlanSummary | None = None
+    state_serial: int | None = None
+    ssh_attempts: dict[str, int] | None = None
+    cloud_init: CloudInit | None = None

@@ -1,0 +1,27 @@
+"""Result: how a step ended when it did not fail, and the facts it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tasks.facts import Facts
+
+
+class Ending(StrEnum):
+    """How a step ended. `failed` is never returned: a step that fails raises."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    NOT_POSSIBLE = "not-possible"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step returns. `note` is one line for people: the reason of a skip, a count, what was found."""
+
+    facts: Facts
+    ending: Ending = Ending.DONE
+    note: str = ""
