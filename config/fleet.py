@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from config.parameters import Model, Parameters
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)]
-
-
-class Model(BaseModel):
-    """A part of the fleet file: frozen, and it refuses keys that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class SecretRef(Model):
@@ -37,4 +33,4 @@ class EnvironmentSpec(Model):
     ssh: Ssh
     labels: dict[str, str] = {}
     groups: tuple[str, ...] = ()
-    parameters: Any = None  # TODO
+    parameters: Parameters = Parameters()
