@@ -1,0 +1,56 @@
+"""StepIdentity: which step of which run a message is. It travels in one header and holds no fact and no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+HEADER = "stepmark"
+SCHEMA = 1
+
+
+class StepIdentity(BaseModel):
+    """A message's place.
+
+    token: drawn at random with the run. epoch: the run's fencing number. index: the step's place, from 1.
+    delivery: number of the send that this message belongs to.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = Field(SCHEMA, alias="schema", serialization_alias="schema")
+    run: str
+    token: str
+    epoch: int
+    environment: str
+    workflow: str
+    step: str
+    index: int
+    total: int
+    delivery: int
+
+    @property
+    def label(self) -> str:
+        """What Flower shows: `web-1 provision 5/9 opentofu-apply`."""
+        return f"{self.environment} {self.workflow} {self.index}/{self.total} {self.step}"
+
+    @property
+    def task_id(self) -> str:
+        """Celery's id of this message; no two sends of a step share it."""
+        return f"{self.run}.{self.epoch}.{self.delivery}.{self.index}"
+
+    def headers(self) -> dict[str, dict[str, Any]]:
+        """The headers to send it with."""
+        return {HEADER: self.model_dump(by_alias=True)}
+
+    @classmethod
+    def read(cls, headers: Mapping[str, Any] | None) -> StepIdentity | None:
+        """The identity in a message's headers, or None if the message is none of ours.
+
+        Raises:
+            pydantic.ValidationError: the header is there but is not understood.
+        """
+        content = (headers or {}).get(HEADER)
+        return None if content is None else cls.model_validate(content)

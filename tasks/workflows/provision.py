@@ -1,0 +1,27 @@
+"""provision: make the host and wait until it can be configured; plan: its first steps, which change nothing."""
+
+from __future__ import annotations
+
+from tasks.environment import State
+from tasks.steps import ansible, ssh, tofu
+from tasks.workflows.model import Queue, Step, Unknown, Workflow
+
+PROVISION = Workflow(
+    "provision",
+    (
+        Step("render-opentofu-templates", tofu.render, timeout_seconds=60),
+        Step("opentofu-init", tofu.init, timeout_seconds=300),
+        Step("opentofu-validate", tofu.validate, timeout_seconds=120),
+        Step("opentofu-plan", tofu.plan, timeout_seconds=600),
+        Step("opentofu-apply", tofu.apply, timeout_seconds=1800, unknown=Unknown.VERIFY),
+        Step("get-instance-info", tofu.read_instance, timeout_seconds=120),
+        Step("render-ansible-templates", ansible.render, timeout_seconds=60),
+        Step("wait-ssh-connectivity", ssh.wait, Queue.WAIT, timeout_seconds=300),
+        Step("cloud-init-wait", ssh.cloud_init_wait, Queue.WAIT, timeout_seconds=900),
+    ),
+    State.PROVISIONING,
+    State.PROVISIONED,
+    State.PROVISION_FAILED,
+)
+
+PLAN = Workflow("plan", PROVISION.steps[:4], State.PROVISIONING, None, None)

@@ -1,0 +1,76 @@
+"""Every Redis key: its type, content, writer and lifetime. All begin with the prefix of the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The keys under one prefix. `docs/explanation/runs-in-redis.md` says what the scripts do with them."""
+
+    prefix: str
+
+    def environments(self) -> str:
+        """Set: names of all environments. Written by launch; for ever."""
+        return f"{self.prefix}:environments"
+
+    def environment(self, name: str) -> str:
+        """Hash: schema, name, revision, state, partial, times, spec, run, last_run. Written by the scripts; for ever."""
+        return f"{self.prefix}:env:{name}"
+
+    def facts(self, name: str) -> str:
+        """Hash: a field a fact, its JSON. Written by end; until a destroyed environment is launched again."""
+        return f"{self.prefix}:facts:{name}"
+
+    def run(self, run: str) -> str:
+        """Hash: a run's identity, place and past. Written by the scripts; for the retention after its end."""
+        return f"{self.prefix}:run:{run}"
+
+    def run_events(self, run: str) -> str:
+        """Stream: the run's history, about 1,000 entries. Written by the scripts; as long as the run."""
+        return f"{self.prefix}:run:{run}:events"
+
+    def runs(self, name: str) -> str:
+        """Sorted set: an environment's runs, by time of launch. Written by launch; as long as the environment."""
+        return f"{self.prefix}:runs:{name}"
+
+    def events(self) -> str:
+        """Stream: the news of all runs, about 10,000 entries. Written by the scripts; for ever."""
+        return f"{self.prefix}:events"
+
+    def due(self) -> str:
+        """Sorted set: runs with a step due and not started, since when. Written by the scripts; for ever."""
+        return f"{self.prefix}:due"
+
+    def leases(self) -> str:
+        """Sorted set: executions that run, when their lease lapses. Written by start, renew, end, fail; for ever."""
+        return f"{self.prefix}:leases"
+
+    def queues(self) -> str:
+        """Hash: `sent:Q` and `seen:Q`, step numbers a queue. Written by the scripts; for ever."""
+        return f"{self.prefix}:queues"
+
+    def log(self, run: str) -> str:
+        """Stream: what the run's programs printed: step, attempt, text. Written by the worker; for the retention."""
+        return f"{self.prefix}:log:{run}"
+
+    def trace(self, trace: str) -> str:
+        """String: a trace as JSON. Written by the error callback; for the retention."""
+        return f"{self.prefix}:trace:{trace}"
+
+    def traces(self, name: str) -> str:
+        """Sorted set: an environment's traces, by time. Written by the error callback; as long as the environment."""
+        return f"{self.prefix}:traces:{name}"
+
+    def workspace(self, name: str) -> str:
+        """Hash: digest; archive, encrypted. Written by keep; until the workspace is cleaned."""
+        return f"{self.prefix}:workspace:{name}"
+
+    def tofu_state(self, name: str) -> str:
+        """Hash: state, encrypted; lock, its JSON; owner, `RUN.EPOCH` of the lock. Written by save, lock, unlock; for ever."""
+        return f"{self.prefix}:tofu:{name}"
+
+    def tofu_orphans(self, name: str) -> str:
+        """List: states, encrypted, that came without the lock. Written by save; until somebody settles them."""
+        return f"{self.prefix}:tofu:{name}:orphans"

@@ -1,0 +1,74 @@
+-- launch: claim an environment and make a step due.
+-- KEYS 1 environment, 2 facts, 3 environments, 4 due, 5 queues, 6 events, 7 runs of the environment,
+--      8 run, 9 its events, [10 next run]
+-- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state,
+--      runs [{field: value}] or resume {epoch, index, user, spec ('' keep)}
+-- Answer: ok RUN EPOCH DELIVERY | busy RUN | state STATE | conflict REVISION
+local environment, facts, environments, due, queues, events, runs, run, run_events = unpack(KEYS)
+local nonce, request = ARGV[1], cjson.decode(ARGV[2])
+
+local again = answered(run, 'launch', nonce)
+if again then return again end
+
+local at = now()
+local live = get(environment, 'run')
+if live ~= '' then return {'busy', live} end
+
+local state = get(environment, 'state')
+local revision = get(environment, 'revision')
+if request.revision ~= '' and request.revision ~= revision then return {'conflict', revision} end
+
+local function contains(list, word)
+  for _, each in ipairs(list) do
+    if each == word then return true end
+  end
+  return false
+end
+
+local function ok(what)
+  event(run, run_events, events, what, at, {'state', get(run, 'running_state'), 'user', request.user, 'trigger', request.trigger})
+  return answer(run, 'launch', nonce, {'ok', get(run, 'run'), get(run, 'epoch'), get(run, 'delivery')})
+end
+
+local function write(key, fields, following)
+  for field, value in pairs(fields) do redis.call('HSET', key, field, value) end
+  redis.call('HSET', key, 'environment', request.environment, 'user', request.user, 'trigger', request.trigger,
+    'options', request.options, 'schema', request.schema, 'created_at', at, 'status', 'pending', 'epoch', 0,
+    'delivery', 0, 'partial', 0, 'origin_state', state, 'next', following)
+  redis.call('ZADD', runs, at, fields.run)
+end
+
+local function fresh()
+  if state == '' then
+    state = 'created'
+    redis.call('SADD', environments, request.environment)
+    redis.call('HSET', environment, 'schema', request.schema, 'name', request.environment, 'created_at', at, 'revision', 0)
+  end
+  if not contains(request.sources, state) then return {'state', state} end
+  if state == request.forget_state then redis.call('DEL', facts) end
+  local first, second = request.runs[1], request.runs[2]
+  write(run, first, second and second.run or '')
+  if second then write(KEYS[10], second, '') end
+  activate(run, due, queues, 1, at)
+  move(environment, first.running_state, at, 'run', first.run, 'last_run', first.run, 'spec', request.spec)
+  return ok('launched')
+end
+
+local function resume()
+  local status, failed = get(run, 'status'), get(run, 'failed_state')
+  if failed == '' then failed = get(run, 'origin_state') end
+  if status ~= 'failed' and status ~= 'cancelled' then return {'state', status} end
+  if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
+  if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
+  for index = request.resume.index, tonumber(get(run, 'total')) do redis.call('HDEL', run, 'ended:' .. index) end
+  redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
+  redis.call('PERSIST', run)
+  redis.call('PERSIST', run_events)
+  activate(run, due, queues, request.resume.index, at)
+  local spec = request.spec ~= '' and request.spec or get(environment, 'spec')
+  move(environment, get(run, 'running_state'), at, 'run', get(run, 'run'), 'spec', spec)
+  return ok('resumed')
+end
+
+if request.resume then return resume() end
+return fresh()

@@ -1,0 +1,42 @@
+-- start: a step begins, before its code. One round trip gives all that the step needs.
+-- KEYS 1 run, 2 its events, 3 environment, 4 facts, 5 due, 6 leases, 7 queues, 8 events
+-- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds
+-- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT [FACT VALUE …] | gone | stale WHY
+local run, run_events, environment, facts, due, leases, queues, events = unpack(KEYS)
+local nonce, token, epoch, index, delivery, step, worker, lease = unpack(ARGV)
+
+if redis.call('EXISTS', run) == 0 then return {'gone'} end
+local again = answered(run, 'start', nonce)
+if again then return again end
+
+local function stale()
+  if get(run, 'token') ~= token then return 'another token' end
+  if get(run, 'epoch') ~= epoch then return 'epoch ' .. get(run, 'epoch') .. ' is the current one' end
+  if get(run, 'delivery') ~= delivery then return 'it was sent again since' end
+  if get(run, 'status') ~= 'queued' then return 'the run is ' .. get(run, 'status') end
+  if get(run, 'index') ~= index then return 'step ' .. get(run, 'index') .. ' is due' end
+  if get(environment, 'run') ~= get(run, 'run') then return 'the environment is not held by this run' end
+  return nil
+end
+
+local why = stale()
+if why then return {'stale', why} end
+
+local at = now()
+local id = get(run, 'run')
+local attempt = redis.call('HINCRBY', run, 'attempts:' .. index, 1)
+local execution = table.concat({id, epoch, index, attempt}, '.')
+redis.call('HSET', run, 'status', 'running', 'step', step, 'attempt', attempt, 'execution', execution, 'worker', worker,
+  'step_started_at', at)
+redis.call('HSETNX', run, 'started_at', at)
+redis.call('ZREM', due, id)
+redis.call('ZADD', leases, at + lease, execution)
+
+local queue = 'seen:' .. cjson.decode(get(run, 'queues'))[tonumber(index)]
+local number = tonumber(get(run, 'due_number'))
+if number > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('HSET', queues, queue, number) end
+
+event(run, run_events, events, 'step-started', at, {'worker', worker})
+local words = {'ok', execution, tostring(attempt), at, get(run, 'options'), get(environment, 'spec'), get(run, 'next')}
+for _, word in ipairs(redis.call('HGETALL', facts)) do words[#words + 1] = word end
+return answer(run, 'start', nonce, words)
