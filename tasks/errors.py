@@ -90,6 +90,10 @@ class InfrastructureError(ToolError):
     kind = Kind.INFRASTRUCTURE_OPERATION
 
 
+class SandboxError(InfrastructureError):
+    """A sandbox host, or what it is made from, could not be made."""
+
+
 class RemoteCommandError(ToolError):
     """A command or a playbook task failed on the host."""
 
