@@ -1,0 +1,28 @@
+"""Servers of Hetzner Cloud."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.parameters import Model
+from config.secrets import SecretRef
+
+_Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=63)]
+
+
+class Hetzner(Model):
+    """A server in a Hetzner Cloud project. It costs money from the moment it exists."""
+
+    name: Literal["hetzner"]
+    token: SecretRef = Field(description="An API token of the project, with leave to read and write.")
+    server_type: _Word = Field("cx22", description="Processors, memory and disk, as Hetzner names them.")
+    image: _Word = Field("debian-12", description="An image with cloud-init.")
+    location: _Word = Field("nbg1", description="Where the server stands.")
+    backups: bool = Field(False, description="Whether Hetzner keeps backups of it.")
+    delete_protection: bool = Field(False, description="Whether Hetzner refuses to delete it until this is turned off.")
+    firewall_ids: tuple[Annotated[int, Field(ge=1)], ...] = Field((), description="Hetzner firewalls that apply to it.")
+    endpoint: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:_/-]+[A-Za-z0-9]$")] = Field(
+        "https://api.hetzner.cloud/v1", description="Where the API is."
+    )

@@ -1,0 +1,30 @@
+"""Containers and virtual machines of LXD."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from config.parameters import Model
+
+_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)]
+
+
+class Lxd(Model):
+    """An instance on an LXD server that the worker's `lxc` can reach."""
+
+    name: Literal["lxd"]
+    remote: _Word = Field("local", description="The LXD server, as `lxc remote list` names it.")
+    project: _Word = Field("default", description="The LXD project that the instance is in.")
+    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:/._-]*$", max_length=200)] = Field(
+        "ubuntu:24.04", description="An image with cloud-init, with the remote that it comes from."
+    )
+    type: Literal["container", "virtual-machine"] = Field("container", description="What the instance is.")
+    profiles: tuple[_Word, ...] = Field(("default",), min_length=1, description="LXD profiles, first to last.")
+    cpus: int | None = Field(None, ge=1, le=512, description="Processors; unset: as the profiles say.")
+    memory_mib: int | None = Field(None, ge=64, description="Memory in MiB; unset: as the profiles say.")
+    disk_gib: int | None = Field(
+        None, ge=1, description="The root disk in GiB, in `storage_pool`; unset: as the profiles say."
+    )
+    storage_pool: _Word = Field("default", description="Where the root disk is made if `disk_gib` is given.")
