@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 
 class Model(BaseModel):
@@ -46,10 +47,22 @@ class Firewall(Model):
 
 
 class CloudInit(Model):
-    """What cloud-init does on a new host, beside the login. commands: run once, by a shell, as root."""
+    """What cloud-init does on a new host, beside the login. commands: run once, by a shell, as root.
+
+    template: a Jinja file on the worker that renders to cloud-config of the operator's own, merged into ours. It is
+    given name, user, port, labels and groups, each to be written as `{{ name | yaml }}`. A relative path in a fleet
+    file is taken from that file's folder.
+    """
 
     packages: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
+    template: str | None = None
+
+    @field_validator("template")
+    @classmethod
+    def _from_the_folder(cls, value: str | None, info: ValidationInfo) -> str | None:
+        folder = (info.context or {}).get("folder")
+        return value if value is None or folder is None or value.startswith("~") else str(Path(folder, value))
 
 
 class Parameters(Model):

@@ -50,6 +50,12 @@ class ToolMissingError(ConfigurationError):
     help = "run `stepmark doctor` on the worker: it says how to get what is missing"
 
 
+class DestroyRefusedError(ConfigurationError):
+    """The plan would destroy or replace what exists, and nobody allowed that. Arguments: what, in one line."""
+
+    help = "read the plan (`stepmark logs`); if that is what you want, run it again with `--allow-destroy`"
+
+
 class TemplateError(StepmarkError):
     """A template could not be rendered. Arguments: the template's name, what is wrong with it."""
 
@@ -98,6 +104,12 @@ class RemoteCommandError(ToolError):
     """A command or a playbook task failed on the host."""
 
     kind = Kind.COMMAND_EXECUTION
+
+
+class PlaybookError(ToolError):
+    """A playbook of ours could not be run at all: a fault of ours, not of the host."""
+
+    kind = Kind.INTERNAL
 
 
 class NetworkError(ToolError):

@@ -1,0 +1,202 @@
+"""The commands of OpenTofu that we use, or of Terraform: the same. Manual: https://opentofu.org/docs/cli/commands/"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
+
+from tasks import errors
+from tasks.adapters import templates, tofu_folder
+from tasks.adapters.tofu_folder import Folder, Outcome
+from tasks.facts import PlanSummary
+
+PLAN = "plan.tfplan"
+"""The saved plan, in the workspace."""
+
+ERRORED = "errored.tfstate"
+"""What OpenTofu leaves in the workspace when the store did not take the state after a real change. Never deleted."""
+
+_LOCK_FILE = ".terraform.lock.hcl"
+_INPUT = "-input=false"
+# An earlier command of ours may just be ending.
+_WAIT = "-lock-timeout=10s"
+_NOTHING = PlanSummary(add=0, change=0, destroy=0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A saved plan. `changed`: applying it would change resources or outputs."""
+
+    summary: PlanSummary
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What apply did. `plan`: the one it had to make because the saved one no longer fitted; None: it fitted."""
+
+    changes: PlanSummary
+    plan: Plan | None
+
+
+class InstanceInfo(BaseModel):
+    """The templates' output `instance_info`. ssh_port: None means the declared one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str
+    image: str
+    status: str
+    ip_address: IPvAnyAddress
+    ssh_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+
+def init(folder: Folder) -> str | None:
+    """Fetch the providers. Gives the digest of the lock file, SHA-256 in hex; None: only built-in providers."""
+    return _init(folder)
+
+
+def ensure_init(folder: Folder) -> None:
+    """Init again on a worker that has not, or not for these files; never with other providers than those locked."""
+    marker = _marker(folder)
+    if not marker.exists() or marker.read_text(encoding="utf-8") != _init_digest(folder):
+        _init(folder, "-lockfile=readonly")
+
+
+def validate(folder: Folder) -> None:
+    """Check the configuration without looking at the state."""
+    ensure_init(folder)
+    tofu_folder.run(folder, "validate", "-json")
+
+
+def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
+    """Plan into `PLAN`.
+
+    A resource that an earlier apply left half made (tainted) may be replaced: nobody has used it yet, and without
+    that no failed apply could be resumed.
+
+    Raises:
+        DestroyRefusedError: it would destroy or replace anything else, and `allow_destroy` is false; no plan is kept.
+    """
+    ensure_init(folder)
+    push_errored(folder)
+    arguments = ("plan", _INPUT, _WAIT, "-detailed-exitcode", f"-out={PLAN}", "-json")
+    outcome = tofu_folder.run(folder, *arguments, good=(0, 2))
+    if outcome.report.destroys and not allow_destroy:
+        (folder.path / PLAN).unlink()
+        raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(outcome.report.destroys)}")
+    return Plan(outcome.report.changes or _NOTHING, outcome.completed.exit_status == 2)
+
+
+def show_plan(folder: Folder) -> str:
+    """The saved plan as OpenTofu shows it to people, redacted."""
+    ensure_init(folder)
+    outcome = tofu_folder.run(folder, "show", "-no-color", PLAN, quiet=True)
+    return folder.session.redact(outcome.completed.stdout)
+
+
+def apply(folder: Folder, *, allow_destroy: bool) -> Applied:
+    """Apply the saved plan; if there is none, or the state has moved on since, a new one under the same rule.
+
+    Raises:
+        DestroyRefusedError: as `plan`.
+        StateError: the store did not take the state; `ERRORED` in the workspace holds what is real.
+    """
+    ensure_init(folder)
+    push_errored(folder)
+    made = None if (folder.path / PLAN).exists() else plan(folder, allow_destroy=allow_destroy)
+    outcome = _apply(folder)
+    if outcome.report.plan_unusable and made is None:
+        made = plan(folder, allow_destroy=allow_destroy)
+        outcome = _apply(folder)
+    if outcome.completed.exit_status != 0:
+        raise outcome.error()
+    return Applied(outcome.report.changes or _NOTHING, made)
+
+
+def destroy(folder: Folder) -> PlanSummary:
+    """End all that the state knows of."""
+    ensure_init(folder)
+    push_errored(folder)
+    outcome = tofu_folder.run(folder, "destroy", _INPUT, _WAIT, "-auto-approve", "-json")
+    return outcome.report.changes or _NOTHING
+
+
+def output(folder: Folder) -> InstanceInfo:
+    """Read `instance_info` from the applied state.
+
+    {"instance_info":{"sensitive":false,"value":{"name":"web-1","image":"debian-12","status":"running","ip_address":"…"}}}
+
+    Raises:
+        InfrastructureError: it is not there, or not of that shape.
+    """
+    ensure_init(folder)
+    outcome = tofu_folder.run(folder, "output", "-no-color", "-json", quiet=True)
+    try:
+        return InstanceInfo.model_validate(json.loads(outcome.completed.stdout)["instance_info"]["value"])
+    except KeyError as error:
+        raise errors.InfrastructureError("tofu output: the state has no output `instance_info`") from error
+    except (ValidationError, ValueError, TypeError) as error:
+        problem = f"tofu output: instance_info is not as it must be: {_first_line(error)}"
+        raise errors.InfrastructureError(folder.session.redact(problem)) from error
+
+
+def serial(folder: Folder) -> int | None:
+    """The state's serial number; None: there is no state."""
+    ensure_init(folder)
+    text = tofu_folder.run(folder, "state", "pull", quiet=True).completed.stdout
+    return int(json.loads(text)["serial"]) if text.strip() else None
+
+
+def push_errored(folder: Folder) -> None:
+    """Give the store the state that it did not take before, if there is any; the file is then kept under another name.
+
+    OpenTofu itself refuses to push over a state that has moved on since, or that is another one's.
+
+    Raises:
+        StateError: the store does not take it; until it does, nothing may be planned, applied or destroyed here.
+    """
+    path = folder.path / ERRORED
+    if not path.exists():
+        return
+    ensure_init(folder)
+    outcome = tofu_folder.attempt(folder, "state", "push", _WAIT, ERRORED)
+    if outcome.completed.exit_status != 0:
+        failed = outcome.error()
+        summary = f"{ERRORED} in the workspace, left by an earlier apply, must be saved first: {failed.summary}"
+        raise errors.StateError(summary, failed.command, failed.exit_status, failed.output_tail)
+    path.rename(path.with_name(f"pushed-{json.loads(path.read_text())['serial']}.tfstate"))
+
+
+def _apply(folder: Folder) -> Outcome:
+    return tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
+
+
+def _init(folder: Folder, *more: str) -> str | None:
+    # -reconfigure: the state is never on this disk, so there is none to migrate.
+    with tofu_folder.downloading(folder):
+        tofu_folder.run(folder, "init", _INPUT, "-no-color", "-reconfigure", *more)
+    templates.write(_marker(folder), _init_digest(folder))
+    lock = folder.path / _LOCK_FILE
+    return templates.digest({_LOCK_FILE: lock.read_text(encoding="utf-8")}) if lock.exists() else None
+
+
+def _marker(folder: Folder) -> Path:
+    return folder.path / ".terraform" / "stepmark-init"
+
+
+def _init_digest(folder: Folder) -> str:
+    found = sorted((*folder.path.glob("*.tf"), *folder.path.glob(_LOCK_FILE)))
+    contents = {path.name: path.read_text(encoding="utf-8") for path in found}
+    return templates.digest({**contents, "binary": folder.binary, "mirror": str(folder.mirror)})
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False, include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return str(error).partition("\n")[0]

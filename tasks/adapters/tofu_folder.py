@@ -1,0 +1,164 @@
+"""Where OpenTofu runs: the program, its environment, and one command in one folder. https://opentofu.org/docs/cli/"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import shutil
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.settings import Settings
+from tasks import errors
+from tasks.adapters import process, templates, tofu_report
+from tasks.adapters.process import Command, Completed, Session
+from tasks.adapters.tofu_report import Report
+
+_SAID_NOTHING = "it said nothing of why"
+_LOCK_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A root module on disk, and what it takes to run OpenTofu there.
+
+    binary: a path. data: files that all folders of this worker share. mirror: of providers, instead of the network.
+    env: how to reach the state (`TF_HTTP_*`), and the secret variables (`TF_VAR_*`).
+    """
+
+    path: Path
+    binary: str
+    data: Path
+    mirror: Path | None
+    session: Session
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended, and what it said. `tail`: its last lines as people read them, redacted."""
+
+    completed: Completed
+    report: Report
+    tail: str
+    session: Session
+
+    def error(self) -> errors.ToolError:
+        """The error that this outcome is, if it is one."""
+        kind, diagnostic = tofu_report.kind(self.report)
+        verb = next((word for word in self.completed.command.argv[1:] if not word.startswith("-")), "")
+        reason = diagnostic.line if diagnostic else _SAID_NOTHING
+        summary = self.session.redact(" ".join(f"tofu {verb}: {reason}".split()))
+        return kind(summary, " ".join(self.completed.command.argv), self.completed.exit_status, self.tail)
+
+
+def open_folder(path: Path, settings: Settings, session: Session, env: Mapping[str, str]) -> Folder:
+    """The root module at `path`, to be run with the program that the settings name.
+
+    Raises:
+        ToolMissingError: there is no such program here.
+    """
+    mirror = settings.plugin_mirror.expanduser() if settings.plugin_mirror else None
+    return Folder(path, binary(settings.tofu_binary), settings.data_dir.expanduser(), mirror, session, env)
+
+
+def binary(named: str | None) -> str:
+    """The path of the program: the one that is named, else `tofu`, else `terraform`.
+
+    Raises:
+        ToolMissingError: there is none of them.
+    """
+    wanted = (named,) if named else ("tofu", "terraform")
+    for name in wanted:
+        if found := shutil.which(name):
+            return found
+    raise errors.ToolMissingError(f"{' or '.join(wanted)} is not on this worker's PATH")
+
+
+def attempt(folder: Folder, *arguments: str, quiet: bool = False) -> Outcome:
+    """Run one command to its end, whatever that is. quiet: its output holds values, and is kept out of the log.
+
+    Raises:
+        DeadlineError, LeaseLostError, ToolMissingError: as `process.run` does.
+    """
+    said: deque[str] = deque(maxlen=50)
+    redact = folder.session.redact
+
+    def write(line: str) -> None:
+        # Again: a secret with a quote in it looks different inside JSON.
+        for text in redact(tofu_report.readable(line)).splitlines():
+            said.append(text)
+            if not quiet:
+                folder.session.write(text)
+
+    session = dataclasses.replace(folder.session, write=write)
+    completed = process.run(Command((folder.binary, *arguments), folder.path, env=_environment(folder)), session)
+    report = tofu_report.parse(completed.stdout, completed.stderr)
+    return Outcome(completed, report, "\n".join(said), folder.session)
+
+
+def run(folder: Folder, *arguments: str, quiet: bool = False, good: tuple[int, ...] = (0,)) -> Outcome:
+    """Run one command that must end with one of the `good` exit statuses.
+
+    Raises:
+        InfrastructureError, StateError, QuotaError, AuthenticationError: it did not; by what it said.
+        DeadlineError, LeaseLostError, ToolMissingError: as `process.run` does.
+    """
+    outcome = attempt(folder, *arguments, quiet=quiet)
+    if outcome.completed.exit_status not in good:
+        raise outcome.error()
+    return outcome
+
+
+@contextmanager
+def downloading(folder: Folder) -> Iterator[None]:
+    """Alone on this machine while the block runs: the shared plugin cache takes only one writer at a time.
+
+    Raises:
+        DeadlineError: the others did not finish before the session's deadline.
+    """
+    folder.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder.data / "tofu-plugins.lock").open("w") as file:
+        while not _locked(file.fileno()):
+            if time.monotonic() >= folder.session.deadline:
+                raise errors.DeadlineError("tofu init: another one on this worker held the plugin cache for too long")
+            time.sleep(_LOCK_POLL_SECONDS)
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _environment(folder: Folder) -> dict[str, str]:
+    cache = folder.data / "tofu-plugins"
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ours = {
+        "TF_IN_AUTOMATION": "1",
+        "TF_INPUT": "0",
+        "CHECKPOINT_DISABLE": "1",
+        "TF_PLUGIN_CACHE_DIR": str(cache),
+        "TF_CLI_CONFIG_FILE": str(_cli_config(folder)),
+    }
+    return {**ours, **folder.env}
+
+
+def _cli_config(folder: Folder) -> Path:
+    """Where providers come from: https://opentofu.org/docs/cli/config/config-file/ (in its JSON form)."""
+    config: dict[str, object] = {}
+    if folder.mirror is not None:
+        config["provider_installation"] = [{"filesystem_mirror": [{"path": str(folder.mirror)}]}]
+    path = folder.data / "tofu.tfrc.json"
+    text = json.dumps(config) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        templates.write(path, text)
+    return path

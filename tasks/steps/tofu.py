@@ -1,0 +1,196 @@
+"""The steps that OpenTofu does: make the host, learn its address, and end it again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from config.providers import registry as declared
+from tasks import errors
+from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder
+from tasks.adapters.tofu_folder import Folder
+from tasks.context import StepContext
+from tasks.facts import Facts, PlanSummary
+from tasks.providers import registry
+from tasks.providers.base import Need
+from tasks.result import Ending, Result
+from tasks.steps.registry import step
+
+_HOST_KEY = "ssh_host_ed25519_key"
+_VARIABLES = "stepmark.auto.tfvars.json"
+_LONG_ENOUGH_TO_HIDE = 8
+
+
+@step("tofu.render")
+def render(facts: Facts, context: StepContext) -> Result:
+    """Write the provider's templates, the variables and the cloud-init user-data. Learns `tofu_digest` and `host_key`.
+
+    The host key is made once and kept in the workspace: another one would be other user-data, hence another host.
+    """
+    keys = _keys(context)
+    user_data = cloud_init.user_data(context.environment, keys)
+    digest = _write(context, user_data)
+    update = {"tofu_digest": digest, "host_key": keys.host_public, "host_key_source": "given"}
+    return _learned(facts, update)
+
+
+@step("tofu.init")
+def init(facts: Facts, context: StepContext) -> Result:
+    """Fetch the providers. Learns `provider_lock`; `built-in` where no other provider is needed."""
+    with _folder(context) as folder:
+        return _learned(facts, {"provider_lock": tofu.init(folder) or "built-in"})
+
+
+@step("tofu.validate")
+def validate(facts: Facts, context: StepContext) -> Result:
+    """Check what was rendered."""
+    with _folder(context) as folder:
+        tofu.validate(folder)
+    return Result(facts)
+
+
+@step("tofu.plan")
+def plan(facts: Facts, context: StepContext) -> Result:
+    """Plan, and save the plan. Learns `plan`."""
+    with _folder(context) as folder:
+        made = tofu.plan(folder, allow_destroy=context.options.allow_destroy)
+    ending = Ending.DONE if made.changed else Ending.UNCHANGED
+    return Result(facts.model_copy(update={"plan": made.summary}), ending, _counted(made.summary))
+
+
+@step("tofu.apply")
+def apply(facts: Facts, context: StepContext) -> Result:
+    """Apply the saved plan, or a new one if the state has moved on since. Learns `state_serial`, and `plan` if new."""
+    with _folder(context) as folder:
+        applied = tofu.apply(folder, allow_destroy=context.options.allow_destroy)
+        serial = tofu.serial(folder)
+    made = applied.plan.summary if applied.plan else facts.plan
+    nothing = not any(applied.changes.model_dump().values()) and facts.state_serial in {None, serial}
+    ending = Ending.UNCHANGED if nothing else Ending.DONE
+    return Result(
+        facts.model_copy(update={"plan": made, "state_serial": serial}),
+        ending,
+        _counted(applied.changes, planned=False),
+    )
+
+
+@step("tofu.read_instance")
+def read_instance(facts: Facts, context: StepContext) -> Result:
+    """Learn `address`, `ssh_port` and the instance's name, image and status from the applied state."""
+    with _folder(context) as folder:
+        info = tofu.output(folder)
+    update = {
+        "address": str(info.ip_address),
+        "ssh_port": info.ssh_port,
+        "instance_name": info.name,
+        "instance_image": info.image,
+        "instance_status": info.status,
+    }
+    return _learned(facts, update)
+
+
+@step("tofu.destroy")
+def destroy(facts: Facts, context: StepContext) -> Result:
+    """End the host. Learns `instance_status` (`destroyed`) and `state_serial`."""
+    lacks = registry.get(context.environment).lacks(context.environment)
+    if Need.PROVISIONING in lacks:
+        return Result(facts, Ending.SKIPPED, lacks[Need.PROVISIONING])
+    if facts.tofu_digest is None:
+        return Result(facts, Ending.SKIPPED, "nothing was ever made")
+    if not (context.workspace / _VARIABLES).exists():
+        # What a host was told at its first boot does not matter to its end, and a key may be gone by now.
+        _write(context, user_data="")
+    with _folder(context) as folder:
+        ended = tofu.destroy(folder)
+        serial = tofu.serial(folder)
+    ending = Ending.DONE if ended.destroy else Ending.UNCHANGED
+    update = {"instance_status": "destroyed", "state_serial": serial}
+    return Result(facts.model_copy(update=update), ending, _counted(ended, planned=False))
+
+
+@step("workspace.clean")
+def clean_workspace(facts: Facts, context: StepContext) -> Result:
+    """Empty the workspace.
+
+    Raises:
+        StateError: a state lies there that the store has not taken.
+    """
+    if (context.workspace / tofu.ERRORED).exists():
+        raise errors.StateError(f"{tofu.ERRORED} in the workspace has not been saved: run destroy from its first step")
+    entries = list(context.workspace.iterdir())
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    return Result(facts, Ending.DONE if entries else Ending.UNCHANGED)
+
+
+@contextmanager
+def _folder(context: StepContext) -> Iterator[Folder]:
+    wanted = registry.get(context.environment).secrets(context.environment)
+    secrets = {f"TF_VAR_{name}": reference.resolve() for name, reference in wanted.items()}
+    for secret in secrets.values():
+        _hide(secret, context)
+    with context.state() as state:
+        yield tofu_folder.open_folder(context.workspace, context.settings, context.session, {**state, **secrets})
+
+
+def _keys(context: StepContext) -> cloud_init.Keys:
+    login = cloud_init.public_key(context.environment.ssh.key.resolve())
+    path = context.workspace / _HOST_KEY
+    if path.exists():
+        private = path.read_text(encoding="utf-8")
+        public = cloud_init.public_key(private)
+    else:
+        private, public = ssh.generate_host_key()
+        templates.write(path, private)
+    _hide(private, context)
+    return cloud_init.Keys(login, private, public)
+
+
+def _hide(secret: str, context: StepContext) -> None:
+    """Output comes line by line, so a secret of several lines is hidden by each of them."""
+    for line in secret.splitlines():
+        if len(line) >= _LONG_ENOUGH_TO_HIDE and not line.startswith("-----"):
+            context.session.redact.add(line)
+    context.session.redact.add(secret)
+
+
+def _write(context: StepContext, user_data: str) -> str:
+    """Put the root module into the workspace, in place of an older one. Gives its digest."""
+    name = context.environment.provider.name
+    files = {path.name: path.read_text(encoding="utf-8") for path in _templates(declared.templates(name))}
+    files[_VARIABLES] = templates.to_json(_variables(context, user_data))
+    for old in context.workspace.glob("*.tf"):
+        if old.name not in files:
+            old.unlink()
+    for file, text in files.items():
+        templates.write(context.workspace / file, text)
+    return templates.digest(files)
+
+
+def _templates(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _variables(context: StepContext, user_data: str) -> Mapping[str, object]:
+    environment = context.environment
+    own = registry.get(environment).variables(environment)
+    return {**own, "name": environment.name, "user_data": user_data}
+
+
+def _learned(facts: Facts, update: Mapping[str, object]) -> Result:
+    learned = facts.model_copy(update=update)
+    return Result(learned, Ending.UNCHANGED if learned == facts else Ending.DONE)
+
+
+def _counted(changes: PlanSummary, *, planned: bool = True) -> str:
+    text = f"{changes.add} to add, {changes.change} to change, {changes.destroy} to destroy"
+    return (
+        text
+        if planned
+        else text.replace("to add", "added").replace("to change", "changed").replace("to destroy", "destroyed")
+    )
