@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import array
+import contextlib
+import errno
+import fcntl
+import math
+import os
+import select
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+from tasks import errors
+from tasks.adapters import guard, output
+from tasks.adapters.lifeline import Lifeline
+from tasks.redact import Redactor
+
+__all__ = ["Command", "Completed", "Lifeline", "Redactor", "Session", "run"]
+
+_INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
+)
+# Messages are read by programs: always the same language.
+_FIXED = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+# Beyond the two graces that a guard may take; a guard that takes longer is stuck, and its program is killed from here.
+_STUCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +59,7 @@ class Completed:
 
     exit_status: 0 to 255; minus the signal's number if a signal ended it.
     tail: the last 50 lines of both streams together, redacted: to show.
+    truncated: it wrote more than the 16 MiB that are kept of each stream, from the start.
     """
 
     command: Command
@@ -36,31 +68,7 @@ class Completed:
     stderr: str
     tail: str
     seconds: float
-
-
-class Redactor:
-    """Takes secrets out of text. `add` teaches it one; every later `__call__` renders it as `***`."""
-
-    def add(self, secret: str) -> None:
-        raise NotImplementedError
-
-    def __call__(self, text: str) -> str:
-        raise NotImplementedError
-
-
-class Lifeline:
-    """What keeps the programs of one step alive: fed by whoever holds the step's lease.
-
-    Each program runs under a guard process of its own, which holds the reading end of a pipe. `feed` tells every guard
-    that the lease is good for `seconds` more; a guard that is not fed in time, or whose worker dies, ends its
-    program's process group. `cut` ends them now; whoever runs or starts one afterwards gets LeaseLostError.
-    """
-
-    def feed(self, seconds: float) -> None:
-        raise NotImplementedError
-
-    def cut(self, reason: str) -> None:
-        raise NotImplementedError
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ class Session:
     """One step's leave to run programs.
 
     deadline: on the monotonic clock. write: takes each line of output, redacted, without its newline.
-    grace_seconds: between interrupt, terminate and kill when a program has to be ended.
+    grace_seconds: a program that has to be ended is killed after two of them.
     """
 
     deadline: float
@@ -81,9 +89,182 @@ class Session:
 def run(command: Command, session: Session) -> Completed:
     """Run `command` to its end, streaming its output; whatever exit status it has is the caller's to judge.
 
+    What it leaves running in its process group is ended too, half a second later; a daemon leaves the group. Any thread
+    may call it.
+
     Raises:
         ToolMissingError: the program is not there.
         DeadlineError: it ran past its time, and its process group has been ended.
         LeaseLostError: the lifeline was cut, and its process group has been ended.
+        ToolError: it could not be started, or its guard was killed.
     """
-    raise NotImplementedError
+    began = time.monotonic()
+    seconds = min(session.deadline - began, math.inf if command.timeout_seconds is None else command.timeout_seconds)
+    if seconds <= 0:
+        raise errors.DeadlineError(f"no time was left to run {command.argv[0]}", _text(command, session))
+    ours, theirs = _control(command, session)
+    with ours, session.lifeline.join(ours) as good_until:
+        with theirs:
+            deadline = guard.clock() + seconds
+            child = _start(command, session, theirs, (deadline, good_until))
+        run_ = _Run(child, ours, output.Transcript(session.redact, session.write))
+        try:
+            run_.follow(deadline + 2 * session.grace_seconds + _STUCK_SECONDS)
+        finally:
+            run_.close(2 * session.grace_seconds + _STUCK_SECONDS)
+    _judge(command, session, run_, seconds)
+    return _completed(command, run_, time.monotonic() - began)
+
+
+class _Run:
+    """A program under its guard, as seen from here. said: what the guard told, by its first word."""
+
+    def __init__(self, child: subprocess.Popen[bytes], control: socket.socket, transcript: output.Transcript) -> None:
+        self.transcript = transcript
+        self.said: dict[str, str] = {}
+        self._child = child
+        self._control = control
+        self._poll = select.poll()
+        self._streams = {_descriptor(child.stdout): transcript.stdout, _descriptor(child.stderr): transcript.stderr}
+        for descriptor in (control.fileno(), *self._streams):
+            self._poll.register(descriptor, select.POLLIN)
+
+    def follow(self, last: float) -> None:
+        """Read until the guard has gone, which is after its program; give up at `last`, on the guards' clock."""
+        while (left := last - guard.clock()) > 0:
+            for descriptor, _ in self._poll.poll(min(left, 3600) * 1000):
+                if descriptor in self._streams:
+                    self._read(descriptor, 65536)
+                elif not self._listen():
+                    return self._read_rest()
+        return None
+
+    def close(self, seconds: float) -> None:
+        """Have the program ended if it still runs, and let go of everything; a guard gets `seconds` for it."""
+        self._control.close()
+        for stream in (self._child.stdout, self._child.stderr):
+            if stream:
+                stream.close()
+        try:
+            self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            self._child.wait()
+        if "exited" not in self.said and "started" in self.said and self._child.returncode < 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(int(self.said["started"]), signal.SIGKILL)
+        self.transcript.close()
+
+    def _listen(self) -> bool:
+        try:
+            word, _, rest = self._control.recv(4096).decode().partition(" ")
+        except OSError:
+            word = rest = ""
+        self.said[word] = rest
+        return bool(word)
+
+    def _read(self, descriptor: int, most: int) -> None:
+        if data := os.read(descriptor, most):
+            self._streams[descriptor].feed(data)
+        else:
+            self._poll.unregister(descriptor)
+            del self._streams[descriptor]
+
+    def _read_rest(self) -> None:
+        """Read what lies in the pipes, and no more: a daemon that kept them open may write for ever."""
+        waiting = array.array("i", [0])
+        for descriptor in list(self._streams):
+            fcntl.ioctl(descriptor, termios.FIONREAD, waiting)
+            self._read(descriptor, waiting[0])
+
+
+def _descriptor(stream: IO[bytes] | None) -> int:
+    if stream is None:
+        raise AssertionError("both streams are pipes")
+    return stream.fileno()
+
+
+def _control(command: Command, session: Session) -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError as error:
+        raise _not_started(command, session, error) from error
+
+
+def _start(
+    command: Command, session: Session, control: socket.socket, until: tuple[float, float]
+) -> subprocess.Popen[bytes]:
+    numbers = map(str, (control.fileno(), session.grace_seconds, *until))
+    try:
+        with _input(command.input) as stdin:
+            return subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, *numbers, "--", *command.argv],
+                cwd=command.cwd,
+                env={**_base_environment(), **command.env},
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=(control.fileno(),),
+            )
+    except OSError as error:
+        raise _not_started(command, session, error) from error
+
+
+@contextlib.contextmanager
+def _input(text: str | None) -> Iterator[int]:
+    if text is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("input"), "wb+") as file:  # in memory: it may hold secrets
+        file.write(text.encode())
+        file.seek(0)
+        yield file.fileno()
+
+
+def _base_environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {"PATH": os.defpath, **kept, **_FIXED}
+
+
+def _text(command: Command, session: Session) -> str:
+    return session.redact(shlex.join(command.argv))
+
+
+def _not_started(command: Command, session: Session, error: OSError) -> errors.StepmarkError:
+    """Say that the program could not be started; `error` is the system's."""
+    if error.errno in (errno.ENOENT, errno.EACCES) and error.filename is None:
+        return errors.ToolMissingError(f"{command.argv[0]} is not on this worker's PATH")
+    where = f": {error.filename}" if error.filename else ""
+    return errors.ToolError(f"{command.argv[0]} could not be started: {error.strerror}{where}", _text(command, session))
+
+
+def _judge(command: Command, session: Session, run_: _Run, seconds: float) -> None:
+    """Raise what there is to raise of a program whose guard has gone."""
+    tail = "\n".join(run_.transcript.tail)
+    if "missing" in run_.said:
+        number = int(run_.said["missing"])
+        raise _not_started(command, session, OSError(number, os.strerror(number)))
+    match run_.said.get("ending"):
+        case "deadline":
+            summary = f"{command.argv[0]} did not end within {seconds:.0f} s"
+            raise errors.DeadlineError(summary, _text(command, session), None, tail)
+        case "told" | "lapsed" | "abandoned":
+            session.lifeline.check()
+            raise errors.LeaseLostError("its lease was not renewed in time")
+    if "exited" not in run_.said or "ending" in run_.said:
+        raise errors.ToolError(f"the guard of {command.argv[0]} was killed", _text(command, session), None, tail)
+
+
+def _completed(command: Command, run_: _Run, seconds: float) -> Completed:
+    streams = run_.transcript.stdout, run_.transcript.stderr
+    return Completed(
+        command,
+        int(run_.said["exited"]),
+        streams[0].text,
+        streams[1].text,
+        "\n".join(run_.transcript.tail),
+        seconds,
+        any(stream.truncated for stream in streams),
+    )
