@@ -1,0 +1,125 @@
+"""Ansible: one playbook for one host. Manual: https://docs.ansible.com/ansible-core/2.19/cli/ansible-playbook.html."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import config
+from tasks import errors
+from tasks.adapters import ansible_events, process
+
+PLAYBOOKS = Path(config.__file__).parent / "templates" / "ansible"
+HOST = "host"
+PERSIST_SECONDS = 30
+CLOSE_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Play:
+    """One playbook for one host.
+
+    playbook: its file's name in `PLAYBOOKS`. folder: holds `inventory.json`, whose one host is `HOST`, and `vars.json`.
+    host_key: the host's pinned public key, as `ssh-ed25519 AAAA…`. private_key: the file of the login's key.
+    """
+
+    playbook: str
+    folder: Path
+    host_key: str
+    private_key: Path
+
+
+@dataclass(frozen=True)
+class PlayResult:
+    """How many tasks changed something, how many found all as it should be, and how many did not apply."""
+
+    changed: int
+    ok: int
+    skipped: int
+
+
+def play(request: Play, session: process.Session) -> PlayResult:
+    """Run the playbook to its end.
+
+    Raises:
+        NetworkError, AuthenticationError, DeadlineError: the host could not be reached, or a time ran out.
+        RemoteCommandError: a task failed. ConfigurationError: a task refused the operator's parameters.
+        TemplateError: a value in a task could not be rendered. PlaybookError: it could not be run at all.
+    """
+    # Control sockets live here, and the path of a socket is at most 108 bytes: so no long TMPDIR.
+    with tempfile.TemporaryDirectory(prefix="stepmark-", dir="/tmp") as name:
+        private = Path(name)
+        (private / "known_hosts").write_text(f"{HOST} {request.host_key}\n", encoding="utf-8")
+        try:
+            completed = process.run(_command(request, private), session)
+        finally:
+            _close_connections(private, session)
+        events = ansible_events.read(private / "events")
+    problem = ansible_events.problem(events, completed, session.redact)
+    if problem is not None:
+        raise problem
+    return _count(events)
+
+
+def _command(request: Play, private: Path) -> process.Command:
+    beside = Path(sys.executable).with_name("ansible-playbook")
+    argv = (
+        str(beside) if beside.exists() else "ansible-playbook",
+        "--inventory",
+        str(request.folder / "inventory.json"),
+        "--extra-vars",
+        f"@{request.folder / 'vars.json'}",
+        str(PLAYBOOKS / request.playbook),
+    )
+    return process.Command(argv, cwd=private, env=_environment(request, private))
+
+
+def _environment(request: Play, private: Path) -> dict[str, str]:
+    return {
+        "LC_ALL": "C.UTF-8",
+        "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
+        "ANSIBLE_HOME": str(private / "home"),
+        "ANSIBLE_LOCAL_TEMP": str(private / "local"),
+        "ANSIBLE_PRIVATE_KEY_FILE": str(request.private_key),
+        "ANSIBLE_SSH_ARGS": _ssh_arguments(private),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / "control"),
+        "STEPMARK_EVENTS": str(private / "events"),
+    }
+
+
+def _ssh_arguments(private: Path) -> str:
+    """No file of the user's is read; the key is the given one, and the host's key must be the pinned one."""
+    options = {
+        "BatchMode": "yes",
+        "ControlMaster": "auto",
+        "ControlPersist": f"{PERSIST_SECONDS}s",
+        "GlobalKnownHostsFile": "/dev/null",
+        "HostKeyAlias": HOST,
+        "IdentitiesOnly": "yes",
+        "ServerAliveCountMax": "3",
+        "ServerAliveInterval": "15",
+        "StrictHostKeyChecking": "yes",
+        "UserKnownHostsFile": str(private / "known_hosts"),
+    }
+    return shlex.join(["-F", "/dev/null", *(part for item in options.items() for part in ("-o", "=".join(item)))])
+
+
+def _close_connections(private: Path, session: process.Session) -> None:
+    """End the SSH masters that Ansible left behind: one that lives on would hide a changed key from the next play.
+
+    Where even that fails they end by themselves after `PERSIST_SECONDS`, and the play's own error is the one to tell.
+    """
+    for socket in private.glob("control/*"):
+        argv = ("ssh", "-q", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", HOST)
+        with contextlib.suppress(errors.StepmarkError):
+            process.run(process.Command(argv, cwd=private, timeout_seconds=CLOSE_SECONDS), session)
+
+
+def _count(events: tuple[ansible_events.Event, ...]) -> PlayResult:
+    done = [event for event in events if event.event == "ok"]
+    changed = sum(event.changed for event in done)
+    return PlayResult(changed, len(done) - changed, sum(event.event == "skipped" for event in events))

@@ -1,0 +1,120 @@
+"""Steps by Ansible: the inventory and the variables of a host, and the playbooks that configure it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks import errors
+from tasks.adapters import ansible, ssh, templates
+from tasks.context import StepContext
+from tasks.facts import Facts
+from tasks.providers import registry
+from tasks.providers.base import Need
+from tasks.result import Ending, Result
+from tasks.steps.registry import step
+
+FOLDER = "ansible"
+
+
+@dataclass(frozen=True)
+class _Playbook:
+    """needs: without one of these it is not possible at all. wants: without one of these something of it is missing."""
+
+    file: str
+    needs: tuple[Need, ...]
+    wants: tuple[Need, ...] = ()
+
+
+@step("ansible.render")
+def render(facts: Facts, context: StepContext) -> Result:
+    """Write inventory and variables into the workspace's `ansible/`; learn `ansible_digest`.
+
+    Raises:
+        TemplateError: the host's address is not known.
+    """
+    files = _files(facts, context)
+    digest = templates.digest(files)
+    folder = context.workspace / FOLDER
+    if digest == facts.ansible_digest and all((folder / name).exists() for name in files):
+        return Result(facts, Ending.UNCHANGED)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for name, text in files.items():
+        templates.write(folder / name, text)
+    return Result(facts.model_copy(update={"ansible_digest": digest}), note=f"for {facts.address}")
+
+
+@step("ansible.install_docker")
+def install_docker(facts: Facts, context: StepContext) -> Result:
+    """Install Docker's engine, have it run, and let the login user use it."""
+    return _play(_Playbook("install-docker.yml", (Need.PACKAGES, Need.SERVICES, Need.CONTAINERS)), facts, context)
+
+
+@step("ansible.install_compose")
+def install_compose(facts: Facts, context: StepContext) -> Result:
+    """Install Docker Compose, from the distribution or by a checked download."""
+    return _play(_Playbook("install-docker-compose.yml", (Need.PACKAGES,)), facts, context)
+
+
+@step("ansible.security_updates")
+def security_updates(facts: Facts, context: StepContext) -> Result:
+    """Have security updates installed every day."""
+    playbook = _Playbook("configure-security-updates.yml", (Need.PACKAGES,), (Need.SERVICES,))
+    return _play(playbook, facts, context)
+
+
+@step("ansible.firewall")
+def firewall(facts: Facts, context: StepContext) -> Result:
+    """Let in SSH and the allowed ports only."""
+    return _play(_Playbook("configure-firewall.yml", (Need.PACKAGES, Need.FIREWALL)), facts, context)
+
+
+def _play(playbook: _Playbook, facts: Facts, context: StepContext) -> Result:
+    lacks = registry.get(context.environment.provider.name).lacks(context.environment)
+    for need in playbook.needs:
+        if need in lacks:
+            return Result(facts, Ending.NOT_POSSIBLE, lacks[need])
+    if facts.host_key is None:
+        raise errors.AuthenticationError("no host key is pinned yet: the step that waits for SSH learns it")
+    facts = render(facts, context).facts
+    with ssh.identity(context.environment.ssh.key) as private_key:
+        request = ansible.Play(playbook.file, context.workspace / FOLDER, facts.host_key, private_key)
+        done = ansible.play(request, context.session)
+    missing = [f"{need} is missing: {lacks[need]}" for need in playbook.wants if need in lacks]
+    note = "; ".join([f"{done.changed} changed, {done.ok} ok", *missing])
+    return Result(facts, Ending.DONE if done.changed else Ending.UNCHANGED, note)
+
+
+def _files(facts: Facts, context: StepContext) -> Mapping[str, str]:
+    return {
+        "inventory.json": templates.to_json(_literal(_inventory(facts, context))),
+        "vars.json": templates.to_json(_literal(_variables(context))),
+    }
+
+
+def _inventory(facts: Facts, context: StepContext) -> Mapping[str, object]:
+    """One host, under a name of ours: an environment may be called `all`, which is a group to Ansible."""
+    if facts.address is None:
+        raise errors.TemplateError("ansible/inventory.json", "the host's address is not known yet")
+    declared = context.environment.ssh
+    host = {
+        "ansible_host": facts.address,
+        "ansible_port": facts.ssh_port or declared.port,
+        "ansible_user": declared.user,
+    }
+    return {"all": {"hosts": {ansible.HOST: host}}}
+
+
+def _variables(context: StepContext) -> Mapping[str, object]:
+    declared = context.environment
+    parameters = declared.parameters.model_dump(mode="json", exclude={"cloud_init", "timeouts"})
+    return {**parameters, "login_user": declared.ssh.user, "ssh_port": declared.ssh.port}
+
+
+def _literal(value: object) -> object:
+    """`value` with every text in it marked as text: Ansible would take `{{` in it for a template of its own."""
+    if isinstance(value, Mapping):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return {"__ansible_unsafe": value} if isinstance(value, str) else value
