@@ -10,7 +10,7 @@ from itertools import product
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.errors import Kind, StepmarkError
+from tasks.errors import Kind
 
 SUMMARY_LIMIT = 500
 
@@ -50,7 +50,10 @@ class Rule:
 _RESUME = "`stepmark resume {environment}`"
 _KINDS: Mapping[Kind, tuple[bool, str]] = {
     Kind.TEMPLATE_RENDERING: (False, f"mend the template or its values, then {_RESUME}"),
-    Kind.INFRASTRUCTURE_OPERATION: (False, f"see `stepmark logs {{run}} --step {{step}}`, mend the cause, then {_RESUME}"),
+    Kind.INFRASTRUCTURE_OPERATION: (
+        False,
+        f"see `stepmark logs {{run}} --step {{step}}`, mend the cause, then {_RESUME}",
+    ),
     Kind.NETWORK_CONNECTIVITY: (True, f"check that the host is up and its port is open, then {_RESUME}"),
     Kind.AUTHENTICATION: (False, f"put the right key or credential in place, then {_RESUME}"),
     Kind.COMMAND_EXECUTION: (False, f"see `stepmark logs {{run}} --step {{step}}`, mend the cause, then {_RESUME}"),
@@ -213,6 +216,6 @@ def _since(start: float | None, at: float) -> float | None:
     return None if start is None else round(max(0.0, at - start), 3)
 
 
-def error_help(error: BaseException) -> str:
-    """What the error itself says to do next, or nothing."""
-    return error.help if isinstance(error, StepmarkError) else ""
+def usual_cause(kind: Kind) -> Cause:
+    """The cause of an error of this kind that was raised in the step."""
+    return _CAUSES_OF.get(kind, (Cause.RAISED,))[0]

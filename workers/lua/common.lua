@@ -51,6 +51,7 @@ end
 local function activate(run, due, queues, index, at)
   redis.call('HINCRBY', run, 'epoch', 1)
   redis.call('HINCRBY', run, 'delivery', 1)
+  redis.call('PERSIST', run)
   make_due(run, due, queues, index, at)
 end
 

@@ -1,7 +1,7 @@
 -- end: a step has ended well. Its facts are kept, and the next step is due before its message is published.
 -- KEYS 1 run, 2 its events, 3 environment, 4 facts, 5 due, 6 leases, 7 queues, 8 events, 9 next run, 10 its events
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds, [fact, value …]
--- Answer: ok next | ok done | ok then RUN TOKEN EPOCH DELIVERY | gone | stale WHY
+-- Answer: ok next | ok done | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
 local run, run_events, environment, facts, due, leases, queues, events, next_run, next_events = unpack(KEYS)
 local nonce, token, epoch, execution, ending, note, retention = unpack(ARGV, 1, 7)
 
@@ -48,4 +48,5 @@ move(environment, get(next_run, 'running_state'), at, 'run', following, 'last_ru
 event(next_run, next_events, events, 'launched', at,
   {'state', get(next_run, 'running_state'), 'user', get(next_run, 'user'), 'trigger', get(next_run, 'trigger')})
 return answer(run, 'end', nonce,
-  {'ok', 'then', following, get(next_run, 'token'), get(next_run, 'epoch'), get(next_run, 'delivery')})
+  {'ok', 'then', following, get(next_run, 'token'), get(next_run, 'epoch'), get(next_run, 'delivery'),
+    get(next_run, 'workflow')})

@@ -1,7 +1,7 @@
 -- launch: claim an environment and make a step due.
 -- KEYS 1 environment, 2 facts, 3 environments, 4 due, 5 queues, 6 events, 7 runs of the environment,
 --      8 run, 9 its events, [10 next run]
--- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state,
+-- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention,
 --      runs [{field: value}] or resume {epoch, index, user, spec ('' keep)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | state STATE | conflict REVISION
 local environment, facts, environments, due, queues, events, runs, run, run_events = unpack(KEYS)
@@ -35,7 +35,9 @@ local function write(key, fields, following)
   redis.call('HSET', key, 'environment', request.environment, 'user', request.user, 'trigger', request.trigger,
     'options', request.options, 'schema', request.schema, 'created_at', at, 'status', 'pending', 'epoch', 0,
     'delivery', 0, 'partial', 0, 'origin_state', state, 'next', following)
+  redis.call('EXPIRE', key, request.retention)
   redis.call('ZADD', runs, at, fields.run)
+  redis.call('ZREMRANGEBYRANK', runs, 0, -101)
 end
 
 local function fresh()
@@ -62,7 +64,6 @@ local function resume()
   if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
   for index = request.resume.index, tonumber(get(run, 'total')) do redis.call('HDEL', run, 'ended:' .. index) end
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
-  redis.call('PERSIST', run)
   redis.call('PERSIST', run_events)
   activate(run, due, queues, request.resume.index, at)
   local spec = request.spec ~= '' and request.spec or get(environment, 'spec')

@@ -1,0 +1,49 @@
+"""Celery's own settings; a reason beside each unusual one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from config.settings import Settings
+
+
+def build(settings: Settings) -> dict[str, Any]:
+    """The configuration of the app for these settings."""
+    return {
+        "broker_url": settings.redis_url.get_secret_value(),
+        # The tracker is the truth: nothing in Celery's results says which step failed.
+        "result_backend": None,
+        "task_ignore_result": True,
+        # Acknowledged before it runs, and nothing is fetched ahead: a worker holds nothing that Redis could hand
+        # out a second time; what is lost with a worker is known by its lease and sent again by us.
+        "task_acks_late": False,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        # With reject_on_worker_lost a step that kills its child would come back for ever, and nobody would hear of it.
+        "task_reject_on_worker_lost": False,
+        # It would acknowledge the running step and drop the chain behind it.
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # A chain's message carries the rest of the chain; gzip makes it a tenth.
+        "task_compression": "gzip",
+        "task_create_missing_queues": True,
+        "task_default_queue": "tools",
+        "task_send_sent_event": False,
+        "worker_send_task_events": True,
+        "broker_connection_retry_on_startup": True,
+        # A worker outlives its Redis for as long as it takes.
+        "broker_connection_max_retries": None,
+        # Publishing the next step: if it cannot be done in a few seconds, the step stays due and is found there.
+        "task_publish_retry_policy": {
+            "max_retries": 5,
+            "interval_start": 0.1,
+            "interval_step": 0.4,
+            "interval_max": 2.0,
+        },
+        "broker_transport_options": {"socket_timeout": 30, "socket_connect_timeout": 10, "socket_keepalive": True},
+        # Our own handlers, with the run and the step in each line.
+        "worker_hijack_root_logger": True,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }

@@ -1,0 +1,33 @@
+"""The Celery app: `celery -A workers worker` finds it here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery
+from celery.signals import after_setup_logger
+
+from config import celeryconfig, logs, settings
+from workers import schedule
+
+
+def _configuration() -> dict[str, Any]:
+    chosen = settings.load()
+    return {**celeryconfig.build(chosen), "beat_schedule": schedule.entries(chosen)}
+
+
+app = Celery(
+    "stepmark",
+    task_cls="workers.steptask:TrackedTask",
+    include=["tasks.workflows", "workers.callbacks", "workers.schedule"],
+)
+# A function: the settings are read when the app is first used, not when this module is imported.
+app.add_defaults(_configuration)
+
+
+@after_setup_logger.connect
+def _name_places(logger: logging.Logger, **_: Any) -> None:
+    for handler in logger.handlers:
+        handler.addFilter(logs.PlaceFilter())
+        handler.setFormatter(logging.Formatter(logs.FORMAT))

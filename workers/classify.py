@@ -1,0 +1,65 @@
+"""What an exception is asked for: its kind, its cause and its words. Never the step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import redis
+from billiard.exceptions import SoftTimeLimitExceeded, Terminated, TimeLimitExceeded, WorkerLostError
+from kombu.exceptions import OperationalError
+
+from config.errors import ConfigError
+from tasks.adapters.process import Redactor
+from tasks.errors import Kind, StepmarkError, ToolError
+from tasks.failure import Cause, Failure, one_line, usual_cause
+from tasks.trace import ChainLink
+
+# The first row that fits; what fits none is a bug of ours.
+_FOREIGN: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Kind, Cause], ...] = (
+    ((SoftTimeLimitExceeded, TimeLimitExceeded), Kind.TIMEOUT, Cause.TIMED_OUT),
+    ((WorkerLostError, Terminated), Kind.WORKER_LOST, Cause.KILLED),
+    ((SystemExit, KeyboardInterrupt, MemoryError), Kind.WORKER_LOST, Cause.KILLED),
+    ((redis.RedisError, OperationalError), Kind.STATE_PERSISTENCE, Cause.RAISED),
+    (ConfigError, Kind.CONFIGURATION, Cause.RAISED),
+    (OSError, Kind.FILE_SYSTEM, Cause.RAISED),
+)
+_MOST_LINKS = 20
+
+
+def failure(error: BaseException, redact: Redactor) -> Failure:
+    """The kind, the cause and the words of an error; all text redacted."""
+    kind, cause = _kind(error)
+    tool = error if isinstance(error, ToolError) else None
+    return Failure(
+        kind=kind,
+        cause=cause,
+        type=type(error).__name__,
+        summary=one_line(redact(str(error) or type(error).__name__)),
+        command=redact(tool.command) or None if tool else None,
+        exit_status=tool.exit_status if tool else None,
+        output_tail=redact(tool.output_tail) or None if tool else None,
+        help=error.help if isinstance(error, StepmarkError) else "",
+    )
+
+
+def chain(error: BaseException, redact: Redactor) -> tuple[ChainLink, ...]:
+    """The error and what caused it, the raised one first."""
+    return tuple(ChainLink(type=type(link).__name__, message=one_line(redact(str(link)))) for link in _links(error))
+
+
+def _kind(error: BaseException) -> tuple[Kind, Cause]:
+    if isinstance(error, StepmarkError):
+        return error.kind, usual_cause(error.kind)
+    for types, kind, cause in _FOREIGN:
+        if isinstance(error, types):
+            return kind, cause
+    return Kind.INTERNAL, Cause.RAISED
+
+
+def _links(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    for _ in range(_MOST_LINKS):
+        if link is None:
+            return
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)

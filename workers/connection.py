@@ -1,0 +1,56 @@
+"""The connection to Redis, and the scripts that are called over it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from config.settings import Settings
+
+_RETRIES = 3
+_SOCKET_SECONDS = 10.0
+
+
+def connect(settings: Settings) -> redis.Redis:
+    """A client of the Redis of the settings; it connects at the first command and asks again when a reply is lost."""
+    return cast(
+        "redis.Redis",
+        redis.Redis.from_url(
+            settings.redis_url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=_SOCKET_SECONDS,
+            socket_connect_timeout=_SOCKET_SECONDS,
+            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES),
+            retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+            max_connections=10_000,  # a thread pool of 1,000 asks for as many at once
+            health_check_interval=30,
+        ),
+    )
+
+
+def nonce() -> str:
+    """What makes one call of a script known when it is asked again."""
+    return secrets.token_hex(8)
+
+
+class Script:
+    """One Lua script of ours, called by its digest."""
+
+    def __init__(self, client: redis.Redis, name: str, *, moves_runs: bool = False) -> None:
+        folder = files("workers") / "lua"
+        prelude = (folder / "common.lua").read_text() if moves_runs else ""
+        self._script = client.register_script(prelude + (folder / f"{name}.lua").read_text())
+
+    def __call__(self, keys: Sequence[str], *args: str | float) -> Any:
+        """The script's answer.
+
+        Raises:
+            redis.RedisError: Redis could not be reached, or refused to write.
+        """
+        return self._script(keys=list(keys), args=list(args))

@@ -1,0 +1,194 @@
+"""Launcher: the operator's requests that make runs: launch and resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+
+from config.fleet import EnvironmentSpec
+from tasks import environment as states
+from tasks.context import Options
+from tasks.environment import State
+from tasks.failure import RunStatus
+from tasks.identity import SCHEMA
+from tasks.workflows import WORKFLOWS
+from tasks.workflows.model import Workflow
+from workers import callbacks, chain
+from workers.connection import Script, nonce
+from workers.records import RunRecord
+from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedError
+from workers.runtime import Base
+from workers.tracker import Place
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to do with an environment. workflows: in order, each after the one before. revision: None means any."""
+
+    environment: EnvironmentSpec
+    workflows: tuple[str, ...]
+    user: str
+    trigger: str
+    options: Options = Options()
+    revision: int | None = None
+
+
+class Launcher:
+    """Claims environments and sends the chains; a refusal raises and changes nothing."""
+
+    def __init__(self, base: Base, app: Celery) -> None:
+        self._base = base
+        self._app = app
+        self._script = Script(base.client, "launch", moves_runs=True)
+
+    def launch(self, request: Request) -> Place:
+        """Begin a run. A lost run that holds the environment is settled first.
+
+        Raises:
+            BusyError, RefusedError, ConflictError: the environment's state does not allow it.
+            redis.RedisError, kombu.exceptions.OperationalError: Redis does not answer.
+        """
+        workflows = [WORKFLOWS[name] for name in request.workflows]
+        ids = [new_run_id() for _ in workflows]
+        content = self._content(request.environment, request.user, request.trigger) | {
+            "options": json.dumps(dataclasses.asdict(request.options)),
+            "revision": "" if request.revision is None else str(request.revision),
+            "sources": [state.value for state in states.sources(workflows[0].running)],
+            "runs": [_run_fields(run, workflow) for run, workflow in zip(ids, workflows, strict=True)],
+        }
+        token = content["runs"][0]["token"]
+        place = Place(ids[0], token, 1, 1, request.environment.name, workflows[0].name, 1)
+        return self._claim(request.environment.name, content, ids, place)
+
+    def resume(self, record: RunRecord, step: str | None, user: str, spec: EnvironmentSpec | None = None) -> Place:
+        """Begin a new epoch of a failed or lost run, from `step` or from the one it failed in.
+
+        Raises: as `launch`; NotFoundError: the workflow has no step of that name.
+        """
+        workflow = WORKFLOWS[record.workflow]
+        try:
+            index = workflow.index(step) if step else record.index or 1
+        except KeyError as error:
+            names = ", ".join(each.name for each in workflow.steps)
+            raise NotFoundError(f"step {step!r} in {workflow.name}", f"its steps are: {names}") from error
+        if index > (record.index or 1):
+            raise RefusedError(
+                f"step {step} comes after {record.step}, which has not ended well", "go on from an earlier step"
+            )
+        if record.live:
+            self._settle(record)
+        content = self._content(spec, user, f"resume by {user}") | {
+            "environment": record.environment,
+            "revision": "",
+            "resume": {"epoch": str(record.epoch), "index": index},
+        }
+        place = Place(record.run, record.token, record.epoch + 1, 0, record.environment, record.workflow, index)
+        return self._claim(record.environment, content, [record.run], place)
+
+    def _content(self, spec: EnvironmentSpec | None, user: str, trigger: str) -> dict[str, Any]:
+        return {
+            "environment": spec.name if spec else "",
+            "schema": str(SCHEMA),
+            "spec": spec.model_dump_json() if spec else "",
+            "user": user,
+            "trigger": trigger,
+            "forget_state": State.DESTROYED.value,
+            "retention": self._base.retention_seconds,
+        }
+
+    def _claim(self, environment: str, content: dict[str, Any], ids: list[str], place: Place) -> Place:
+        keys = self._base.keys
+        names = (
+            keys.environment(environment),
+            keys.facts(environment),
+            keys.environments(),
+            keys.due(),
+            keys.queues(),
+            keys.events(),
+            keys.runs(environment),
+            keys.run(ids[0]),
+            keys.run_events(ids[0]),
+            *map(keys.run, ids[1:]),
+        )
+        answer = self._script(names, nonce(), json.dumps(content))
+        if answer[0] == "busy":
+            answer = self._after_settling(answer[1], lambda: self._script(names, nonce(), json.dumps(content)))
+        _, _, epoch, delivery = self._granted(answer, environment)
+        granted = dataclasses.replace(place, epoch=int(epoch), delivery=int(delivery))
+        chain.send(self._app, granted)
+        return granted
+
+    def _after_settling(self, holder: str, again: Callable[[], list[str]]) -> list[str]:
+        record = self._base.store.run(holder)
+        if record.display is not RunStatus.LOST:
+            raise busy(record)
+        self._settle(record)
+        return again()
+
+    def _settle(self, record: RunRecord) -> None:
+        """End a lost run.
+
+        Raises:
+            BusyError: its worker is alive, or may be.
+        """
+        answer = callbacks.settle(self._base, record)
+        if answer[0] == "held":
+            raise busy(record, float(answer[1]))
+
+    def _granted(self, answer: list[str], environment: str) -> list[str]:
+        what, detail = answer[0], answer[1]
+        if what == "busy":
+            raise busy(self._base.store.run(detail))
+        if what == "state":
+            raise RefusedError(f"environment {environment} is {detail}", _ADVICE.get(detail, "see `stepmark show`"))
+        if what == "conflict":
+            raise ConflictError(f"environment {environment} was changed by somebody else", "look again, then repeat")
+        return answer
+
+
+def new_run_id() -> str:
+    """An id that sorts by the time it was drawn, in milliseconds, and collides with no other."""
+    return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+
+
+def busy(record: RunRecord, seconds: float | None = None) -> BusyError:
+    """The refusal that names who holds the environment, since when and where."""
+    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(record.created_at))
+    place = f"{record.workflow} {record.index}/{record.total} {record.step}"
+    held = f"environment {record.environment} is held by run {record.run} of {record.user} since {since}, at {place}"
+    if seconds is None:
+        return BusyError(held, f"`stepmark status {record.environment}` shows it", record.environment, record.run)
+    advice = f"its worker may still be at work; try again in {seconds:.0f} s"
+    return BusyError(held, advice, record.environment, record.run)
+
+
+def _run_fields(run: str, workflow: Workflow) -> dict[str, Any]:
+    return {
+        "run": run,
+        "token": secrets.token_hex(16),
+        "workflow": workflow.name,
+        "names": json.dumps([step.name for step in workflow.steps]),
+        "queues": json.dumps([step.queue.value for step in workflow.steps]),
+        "total": len(workflow.steps),
+        "running_state": workflow.running.value,
+        "done_state": workflow.done.value if workflow.done else "",
+        "failed_state": workflow.failed.value if workflow.failed else "",
+    }
+
+
+_ADVICE = {
+    "created": "provision or register it first: `stepmark up`",
+    "destroyed": "it has been destroyed; `stepmark up` makes it anew",
+    "provision-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
+    "register-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
+    "configure-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
+    "destroy-failed": "`stepmark resume` goes on destroying it",
+    "succeeded": "its last run ended well; there is nothing to resume",
+}

@@ -1,0 +1,108 @@
+"""EnvironmentRecord and RunRecord: what Redis holds of an environment and of a run, read back as values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from tasks.environment import State
+from tasks.failure import CompletedStep, FailureContext, RunStatus, TrackedStep
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _absent(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+
+class EnvironmentRecord(_Record):
+    """An environment as kept. run: the live run, or None. partial: its last finished run left steps not possible."""
+
+    name: str
+    state: State
+    revision: int
+    created_at: float
+    updated_at: float
+    partial: bool | None = False
+    run: str | None = None
+    last_run: str | None = None
+    spec: str
+
+
+class RunRecord(_Record):
+    """A run as kept, and whether its lease is good. Times are Unix seconds.
+
+    index, step: the place: due when `queued`, held when `running`. lease_until: None when no step runs. read_at: by Redis.
+    """
+
+    run: str
+    token: str
+    epoch: int
+    delivery: int
+    environment: str
+    workflow: str
+    names: tuple[str, ...]
+    total: int
+    status: RunStatus
+    index: int | None = None
+    step: str | None = None
+    attempt: int | None = None
+    execution: str | None = None
+    worker: str | None = None
+    step_started_at: float | None = None
+    due_at: float | None = None
+    created_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    partial: bool = False
+    user: str
+    trigger: str
+    next: str | None = None
+    completed: tuple[CompletedStep, ...] = ()
+    failure: FailureContext | None = None
+    lease_until: float | None = None
+    read_at: float
+
+    @property
+    def display(self) -> RunStatus:
+        """The status as shown: a running run whose lease has lapsed is lost."""
+        lapsed = self.lease_until is None or self.lease_until < self.read_at
+        return RunStatus.LOST if self.status is RunStatus.RUNNING and lapsed else self.status
+
+    @property
+    def live(self) -> bool:
+        """Whether the run still holds its environment."""
+        return self.status in (RunStatus.QUEUED, RunStatus.RUNNING)
+
+    def tracked(self) -> TrackedStep:
+        """The place that the tracker has recorded."""
+        return TrackedStep(
+            environment=self.environment,
+            workflow=self.workflow,
+            run=self.run,
+            epoch=self.epoch,
+            step=self.step or self.names[0],
+            index=self.index or 1,
+            total=self.total,
+            attempt=self.attempt or 0,
+            worker=self.worker if self.execution else None,
+            run_started_at=self.started_at or self.created_at,
+            step_started_at=self.step_started_at,
+            completed=self.completed,
+        )
+
+
+def run_record(content: Mapping[str, str], *, lease_until: float | None, read_at: float) -> RunRecord:
+    """The record in a run's hash."""
+    ended = [json.loads(value) for field, value in content.items() if field.startswith("ended:")]
+    values: dict[str, Any] = dict(content)
+    values["names"] = json.loads(content["names"])
+    values["completed"] = sorted(ended, key=lambda step: int(step["index"]))
+    values["failure"] = json.loads(content["failure"]) if content.get("failure") else None
+    return RunRecord.model_validate({**values, "lease_until": lease_until, "read_at": read_at})

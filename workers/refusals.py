@@ -1,0 +1,44 @@
+"""Why an operator's request is refused, and what to do instead."""
+
+from __future__ import annotations
+
+from tasks.errors import StepmarkError
+
+
+class RefusedError(StepmarkError):
+    """The state of an environment or of a run does not allow it; nothing was changed. Arguments: why; what to do."""
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(problem, advice)
+        self.problem = problem
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return self.problem
+
+
+class BusyError(RefusedError):
+    """Another run holds the environment. Arguments: as RefusedError, then the environment and that run's id."""
+
+    def __init__(self, problem: str, advice: str, environment: str, run: str) -> None:
+        StepmarkError.__init__(self, problem, advice, environment, run)
+        self.problem = problem
+        self.advice = advice
+        self.environment = environment
+        self.run = run
+
+
+class ConflictError(RefusedError):
+    """Somebody else changed it since it was read."""
+
+
+class NotFoundError(StepmarkError):
+    """There is no such environment, run or trace. Arguments: what was looked for, what to do."""
+
+    def __init__(self, what: str, advice: str = "`stepmark status` lists what there is") -> None:
+        super().__init__(what, advice)
+        self.what = what
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"there is no {self.what}"

@@ -1,0 +1,95 @@
+"""Runtime: what a worker process needs to run steps, made once a process, at its first step."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+import redis
+
+from config import settings as settings_module
+from config.settings import Settings
+from workers import connection, crypto
+from workers.keys import Keys
+from workers.leases import Leases
+from workers.stateserver import StateServer
+from workers.store import Store
+from workers.tofustate import TofuState
+from workers.tracker import Tracker
+from workers.workspaces import Workspaces
+
+SECONDS_A_DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Base:
+    """What every process of ours has: the settings, Redis, what reads it and what moves runs."""
+
+    settings: Settings
+    client: redis.Redis
+    keys: Keys
+    store: Store
+    tracker: Tracker
+
+    @property
+    def retention_seconds(self) -> int:
+        """How long runs, logs and traces are kept."""
+        return int(self.settings.retention_days * SECONDS_A_DAY)
+
+
+@dataclass(frozen=True)
+class Runtime(Base):
+    """And what only a process that runs steps has."""
+
+    leases: Leases
+    workspaces: Workspaces
+    states: StateServer
+
+
+def base(settings: Settings) -> Base:
+    """For these settings; Redis is not asked yet."""
+    client, keys = connection.connect(settings), Keys(settings.key_prefix)
+    tracker = Tracker(
+        client,
+        keys,
+        lease_seconds=settings.lease_seconds,
+        retention_seconds=int(settings.retention_days * SECONDS_A_DAY),
+    )
+    return Base(settings, client, keys, Store(client, keys), tracker)
+
+
+def base_of_process() -> Base:
+    """This process's own Base; it needs no encryption key."""
+    return _base_of(os.getpid())
+
+
+def current() -> Runtime:
+    """This process's own: a pool's child does not share the threads and sockets of its parent.
+
+    Raises:
+        ConfigurationError: there is no usable encryption key.
+    """
+    return _of(os.getpid())
+
+
+@lru_cache(maxsize=1)
+def _base_of(pid: int) -> Base:  # noqa: ARG001 - the key of the cache
+    return base(settings_module.load())
+
+
+@lru_cache(maxsize=1)
+def _of(pid: int) -> Runtime:
+    common = _base_of(pid)
+    settings, client, keys = common.settings, common.client, common.keys
+    box = crypto.load(settings.encryption_key_file)
+    return Runtime(
+        settings=settings,
+        client=client,
+        keys=keys,
+        store=common.store,
+        tracker=common.tracker,
+        leases=Leases(client, keys, lease_seconds=settings.lease_seconds, renew_seconds=settings.renew_seconds),
+        workspaces=Workspaces(client, keys, box, settings.data_dir.expanduser() / "workspaces"),
+        states=StateServer(TofuState(client, keys, box)),
+    )

@@ -1,0 +1,148 @@
+"""TrackedTask: the chain-level callback. Every step of every workflow passes through it, and knows nothing of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore
+
+from config import logs
+from tasks.adapters.process import Redactor, Session
+from tasks.context import StepContext
+from tasks.errors import ConfigurationError, LeaseLostError
+from tasks.facts import Facts
+from tasks.identity import StepIdentity
+from tasks.result import Result
+from tasks.workflows import WORKFLOWS
+from workers import chain, runtime, workspaces
+from workers.runlog import RunLog
+from workers.runtime import Runtime
+from workers.tofustate import Owner
+from workers.tracker import Execution, Place, StaleError
+
+logger = logging.getLogger(__name__)
+
+Body = Callable[[Facts, StepContext], Result]
+
+
+class TrackedTask(Task):  # type: ignore[misc]  # Celery publishes no types
+    """The base of all tasks of the app; what is not a step of ours passes through untouched."""
+
+    is_step = False
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Record the step as running, before its code; a stale message ends here, and the chain with it."""
+        if self.is_step:
+            self.request.redact = Redactor()
+            self.request.execution = begin(self.request)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the step and record its end, before Celery publishes the next message."""
+        if not self.is_step:
+            return self.run(*args, **kwargs)
+        execution: Execution = self.request.execution
+        with logs.step(execution.identity.run, execution.identity.environment, execution.identity.step):
+            try:
+                following = Performance(runtime.current(), execution, self.request.redact).perform(self.run)
+            except (StaleError, LeaseLostError) as error:
+                logger.warning("The step is no longer ours: %s", error)
+                raise Ignore(str(error)) from error
+        if following:
+            chain.send(self.app, following)
+        return None
+
+
+def begin(request: Any) -> Execution:
+    """Start the step that the request's message names.
+
+    Raises:
+        Ignore: the message is stale.
+    """
+    identity = StepIdentity.read(request.headers)
+    if identity is None:
+        raise ConfigurationError("a step runs only as a part of a run: use `stepmark`")
+    try:
+        return runtime.current().tracker.start(identity, request.hostname)
+    except StaleError as error:
+        logger.warning("Message %s is ignored: %s", identity.task_id, error)
+        raise Ignore(str(error)) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Performance:
+    """One execution, from its start to its recorded end."""
+
+    runtime: Runtime
+    execution: Execution
+    redact: Redactor
+
+    def perform(self, body: Body) -> Place | None:
+        """Run `body` under the lease, keep what it changed, and record its end; where another run goes on, if one does."""
+        message = self.execution.identity
+        log = RunLog(
+            self.runtime.client,
+            self.runtime.keys.log(message.run),
+            message.step,
+            self.execution.attempt,
+            self.runtime.retention_seconds,
+        )
+        with self.runtime.leases.hold(self.execution.name, log.flush) as lifeline:
+            session = Session(
+                deadline=time.monotonic() + self._timeout_seconds(),
+                write=log.write,
+                redact=self.redact,
+                lifeline=lifeline,
+                grace_seconds=self.runtime.settings.grace_seconds,
+            )
+            try:
+                result = self._in_workspace(body, session)
+            finally:
+                log.flush()
+            result = dataclasses.replace(result, note=self.redact(result.note))
+            following = self.runtime.tracker.end(self.execution, result)
+        logger.info("Step %s ended: %s", message.label, result.ending.value)
+        return following
+
+    def _timeout_seconds(self) -> float:
+        message = self.execution.identity
+        chosen = self.execution.environment.parameters.timeouts.get(message.step)
+        return chosen or WORKFLOWS[message.workflow].steps[message.index - 1].timeout_seconds
+
+    def _in_workspace(self, body: Body, session: Session) -> Result:
+        message = self.execution.identity
+        path = self.runtime.workspaces.fetch(message.environment)
+        before = workspaces.digest_of(path)
+        context = StepContext(
+            environment=self.execution.environment,
+            workspace=path,
+            settings=self.runtime.settings,
+            session=session,
+            options=self.execution.options,
+            state=lambda: self.runtime.states.session(Owner(message.environment, message.run, message.epoch)),
+        )
+        try:
+            result = body(self.execution.facts, context)
+        except BaseException:
+            self._keep_what_is_there(before)
+            raise
+        self._keep(before)
+        return result
+
+    def _keep(self, before: str) -> None:
+        message = self.execution.identity
+        kept = self.runtime.workspaces.keep(
+            message.environment, run=message.run, token=message.token, execution=self.execution.name, before=before
+        )
+        if not kept:
+            raise StaleError("another execution has gone on with the run")
+
+    def _keep_what_is_there(self, before: str) -> None:
+        try:
+            self._keep(before)
+        except Exception:  # noqa: BLE001 - the step's own error is the one to report
+            logger.warning("The workspace of the failed step was not kept", exc_info=True)

@@ -1,0 +1,104 @@
+"""Store: reads environments, runs, facts, events, logs and traces; decides nothing and changes no run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import redis
+
+from tasks.facts import Facts
+from workers.keys import Keys
+from workers.records import EnvironmentRecord, RunRecord, run_record
+from workers.refusals import NotFoundError
+
+
+class Store:
+    """What all commands and callbacks read. Every method raises redis.RedisError when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self.client = client
+        self.keys = keys
+
+    def environment(self, name: str) -> EnvironmentRecord:
+        """One environment.
+
+        Raises:
+            NotFoundError: it was never launched.
+        """
+        content = cast("dict[str, str]", self.client.hgetall(self.keys.environment(name)))
+        if not content:
+            raise NotFoundError(f"environment {name!r}")
+        return EnvironmentRecord.model_validate(content)
+
+    def environments(self) -> tuple[EnvironmentRecord, ...]:
+        """All environments, by name."""
+        names = sorted(cast("set[str]", self.client.smembers(self.keys.environments())))
+        contents = self._hashes(self.keys.environment(name) for name in names)
+        return tuple(EnvironmentRecord.model_validate(content) for content in contents if content)
+
+    def run(self, run: str) -> RunRecord:
+        """One run.
+
+        Raises:
+            NotFoundError: there is none, or it is past its retention.
+        """
+        found = self.runs([run])
+        if run not in found:
+            raise NotFoundError(f"run {run!r}")
+        return found[run]
+
+    def runs(self, ids: Iterable[str]) -> Mapping[str, RunRecord]:
+        """Those of the runs that exist, by id."""
+        contents = [content for content in self._hashes(map(self.keys.run, ids)) if content]
+        pipe = self.client.pipeline(transaction=False)
+        for content in contents:
+            pipe.zscore(self.keys.leases(), content.get("execution") or "-")
+        pipe.time()
+        *leases, (seconds, microseconds) = pipe.execute()
+        read_at = seconds + microseconds / 1e6
+        records = (
+            run_record(content, lease_until=lease, read_at=read_at)
+            for content, lease in zip(contents, leases, strict=True)
+        )
+        return {record.run: record for record in records}
+
+    def history(self, environment: str) -> tuple[str, ...]:
+        """The ids of an environment's runs, newest first."""
+        return tuple(cast("list[str]", self.client.zrevrange(self.keys.runs(environment), 0, -1)))
+
+    def facts(self, environment: str) -> Facts:
+        """What is known of an environment's host."""
+        return parse_facts(cast("dict[str, str]", self.client.hgetall(self.keys.facts(environment))))
+
+    def events(self, run: str) -> tuple[Mapping[str, str], ...]:
+        """A run's history, oldest first."""
+        entries = cast("list[tuple[str, dict[str, str]]]", self.client.xrange(self.keys.run_events(run)))
+        return tuple(fields for _, fields in entries)
+
+    def trace(self, trace: str) -> Mapping[str, Any] | None:
+        """A trace as kept, or None."""
+        content = cast("str | None", self.client.get(self.keys.trace(trace)))
+        return None if content is None else cast("dict[str, Any]", json.loads(content))
+
+    def traces(self, environment: str) -> tuple[str, ...]:
+        """The ids of an environment's traces, newest first."""
+        return tuple(cast("list[str]", self.client.zrevrange(self.keys.traces(environment), 0, -1)))
+
+    def _hashes(self, keys: Iterable[str]) -> list[dict[str, str]]:
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipe.hgetall(key)
+        return cast("list[dict[str, str]]", pipe.execute())
+
+
+def parse_facts(fields: Mapping[str, str]) -> Facts:
+    """The facts in a hash of JSON values."""
+    return Facts.model_validate({name: json.loads(value) for name, value in fields.items()})
+
+
+def changed_facts(before: Facts, after: Facts) -> dict[str, str]:
+    """The fields that differ, as JSON."""
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    return {name: json.dumps(value) for name, value in new.items() if value != old[name]}

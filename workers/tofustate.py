@@ -1,0 +1,55 @@
+"""TofuState: the states of OpenTofu in Redis, encrypted, under its own lock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, cast
+
+import redis
+
+from workers.connection import Script
+from workers.crypto import Box
+from workers.keys import Keys
+
+
+class Owner(NamedTuple):
+    """Whose commands may use a state: an environment's run in one epoch."""
+
+    environment: str
+    run: str
+    epoch: int
+
+    @property
+    def name(self) -> str:
+        """`RUN.EPOCH`."""
+        return f"{self.run}.{self.epoch}"
+
+
+class TofuState:
+    """Reads, writes, locks and unlocks. Every method raises redis.RedisError when Redis does not take it."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, box: Box) -> None:
+        self._client = client
+        self._keys = keys
+        self._box = box
+        self._lock, self._unlock, self._save = (Script(client, name) for name in ("lock", "unlock", "save"))
+
+    def load(self, environment: str) -> bytes | None:
+        """The state, or None if there is none yet."""
+        sealed = self._client.hget(self._keys.tofu_state(environment), "state")
+        return None if sealed is None else self._box.open(cast("str", sealed), f"the OpenTofu state of {environment}")
+
+    def save(self, environment: str, lock_id: str, content: bytes) -> bool:
+        """Write the state. False: the lock was not held, and the state was kept as an orphan."""
+        keys = (self._keys.tofu_state(environment), self._keys.tofu_orphans(environment))
+        return bool(self._save(keys, lock_id, self._box.seal(content))[0] == "ok")
+
+    def lock(self, owner: Owner, info: dict[str, Any]) -> str | None:
+        """Take the lock. None: taken; else the info, as JSON, of the one who holds it."""
+        answer = self._lock([self._keys.tofu_state(owner.environment)], str(info["ID"]), json.dumps(info), owner.name)
+        return cast("str", answer[1]) if answer[0] == "locked" else None
+
+    def unlock(self, environment: str, lock_id: str) -> str | None:
+        """Free the lock; an empty ID frees whichever it is. None: freed; else the info of the one who holds it."""
+        answer = self._unlock([self._keys.tofu_state(environment)], lock_id)
+        return cast("str", answer[1]) if answer[0] == "locked" else None

@@ -1,0 +1,101 @@
+"""Workspaces: an environment's files, kept encrypted in Redis; a worker's disk is only a cache of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import redis
+
+from workers.connection import Script
+from workers.crypto import Box
+from workers.keys import Keys
+
+# Downloaded by init, and made again by it: large, and not a secret.
+_LEFT_OUT = ".terraform"
+
+
+class Workspaces:
+    """Brings workspaces to `folder` and back."""
+
+    def __init__(self, client: redis.Redis, keys: Keys, box: Box, folder: Path) -> None:
+        self._client = client
+        self._keys = keys
+        self._box = box
+        self._folder = folder
+        self._keep = Script(client, "keep")
+
+    def fetch(self, environment: str) -> Path:
+        """The environment's directory (0700), with the files as kept."""
+        path = self._folder / environment
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept, archive = self._client.hmget(self._keys.workspace(environment), "digest", "archive")
+        if (kept or digest({})) != digest(_files(path)):
+            _clear(path)
+            if archive:
+                _unpack(self._box.open(archive, f"the workspace of {environment}"), path)
+        return path
+
+    def keep(self, environment: str, *, run: str, token: str, execution: str, before: str) -> bool:
+        """Store the directory if its digest is not `before`. False: the execution no longer runs, nothing was stored."""
+        path = self._folder / environment
+        contents = _files(path)
+        now = digest(contents)
+        if now == before:
+            return True
+        archive = self._box.seal(_pack(contents)) if contents else ""
+        keys = (self._keys.run(run), self._keys.workspace(environment))
+        return bool(self._keep(keys, token, execution, now, archive) == "ok")
+
+    def discard(self, environment: str) -> None:
+        """Remove the cached directory."""
+        shutil.rmtree(self._folder / environment, ignore_errors=True)
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a directory's files as `keep` compares it."""
+    return digest(_files(path))
+
+
+def digest(contents: dict[str, bytes]) -> str:
+    """SHA-256 over names and contents, in hexadecimal."""
+    total = hashlib.sha256()
+    for name, content in sorted(contents.items()):
+        total.update(f"{len(name)}:{name}:{len(content)}:".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    found = (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
+    relative = ((file, file.relative_to(path)) for file in found)
+    return {str(name): file.read_bytes() for file, name in relative if _LEFT_OUT not in name.parts}
+
+
+def _clear(path: Path) -> None:
+    for entry in path.iterdir():
+        if entry.name == _LEFT_OUT:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _pack(contents: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in sorted(contents.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            member.mode = 0o600
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes, path: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+        archive.extractall(path, filter="data")
