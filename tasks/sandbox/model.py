@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 
 class HostKind(StrEnum):
-    """What a host is made of. `light`: namespaces, as root. `rootless`: user namespaces. `full`: a container that boots."""
+    """What a host is made of. `light`: namespaces, as root; `rootless`: user namespaces; `full`: a booted container."""
 
     LIGHT = "light"
     ROOTLESS = "rootless"
@@ -25,9 +25,9 @@ class HostKind(StrEnum):
 class Spec(BaseModel):
     """A host as asked for.
 
-    directory: the sandbox: state, addresses and logs of its hosts. roots: cached root file systems, shared by sandboxes.
+    directory: the sandbox: state, addresses and logs of its hosts. roots: root file systems, cached for all sandboxes.
     address: in 127.0.0.0/8; None: allotted to the name, and kept. user_data: cloud-config text, may hold secrets.
-    cloud_init: whether the host has cloud-init; without it the parts of `user_data` that we know are applied directly.
+    cloud_init: whether the host has cloud-init; without, what we know of `user_data` is applied directly.
     packages: whether it reaches the machine's package sources. listen: whether anything answers at the address.
     fail_boot: creation fails, as a broken image would make it.
     """

@@ -1,0 +1,115 @@
+"""SSH for a rootless host: served by this process as a plain user, each command run inside the host."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+import struct
+import termios
+from pathlib import Path
+
+import asyncssh
+
+from tasks.adapters import daemon
+from tasks.sandbox import namespaces
+from tasks.sandbox.model import HostKind
+
+HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
+
+
+async def listen(sock: socket.socket, first: daemon.Started, home: Path) -> asyncssh.SSHAcceptor:
+    """Answer on `sock` for the host whose process 1 is `first` and whose root is `home/root`."""
+    root = home / "root"
+
+    async def process(channel: asyncssh.SSHServerProcess[bytes]) -> None:
+        await _Command(channel, first, root).run()
+
+    return await asyncssh.listen(
+        sock=sock,
+        server_factory=lambda: _Login(root),
+        server_host_keys=[str(root / HOST_KEY)],
+        process_factory=process,
+        sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=str(root).encode()),
+        encoding=None,
+        line_editor=False,
+        agent_forwarding=False,
+    )
+
+
+def user_home(root: Path, user: str) -> str | None:
+    """The home directory of `user` in the host's /etc/passwd; None: no such user."""
+    for line in (root / "etc/passwd").read_text().splitlines():
+        fields = line.split(":")
+        if fields[0] == user:
+            return fields[5]
+    return None
+
+
+class _Login(asyncssh.SSHServer):
+    """Lets in by the keys that the user's authorized_keys in the host has."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
+    def begin_auth(self, username: str) -> bool:
+        home = user_home(self._root, username)
+        keys = self._root / f"{home}/.ssh/authorized_keys".lstrip("/")
+        if home and keys.is_file():
+            self._connection.set_authorized_keys(str(keys))
+        return True
+
+    def password_auth_supported(self) -> bool:
+        return False
+
+    def kbdint_auth_supported(self) -> bool:
+        return False
+
+
+class _Command:
+    """One command, or a login shell, in the host."""
+
+    def __init__(self, channel: asyncssh.SSHServerProcess[bytes], first: daemon.Started, root: Path) -> None:
+        self._channel = channel
+        user = channel.get_extra_info("username")
+        home = user_home(root, user) or "/"
+        variables = {"HOME": home, "USER": user, "LOGNAME": user, "PATH": namespaces.ROOTLESS_PATH, "SHELL": "/bin/sh"}
+        if channel.term_type:
+            variables["TERM"] = channel.term_type
+        enter = namespaces.enter(first, HostKind.ROOTLESS)
+        shell = ("sh", "-c", channel.command) if channel.command else ("sh", "-l")
+        change = ("sh", "-c", 'cd "$HOME"; exec "$@"', "sh")
+        self._argv = (*enter, "env", "-i", *(f"{key}={value}" for key, value in variables.items()), *change, *shell)
+
+    async def run(self) -> None:
+        """Run it to its end, and hand its exit status on."""
+        if self._channel.term_type:
+            status = await self._on_terminal()
+        else:
+            status = await self._on_pipes()
+        self._channel.exit(status)
+
+    async def _on_pipes(self) -> int:
+        pipe = asyncio.subprocess.PIPE
+        process = await daemon.spawn(self._argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        await self._channel.redirect(process.stdin, process.stdout, process.stderr)
+        await self._channel.stdout.drain()
+        return _status(await process.wait())
+
+    async def _on_terminal(self) -> int:
+        ours, theirs = os.openpty()
+        width, height, *_ = self._channel.term_size
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        argv = ("setsid", "--ctty", "--wait", *self._argv)
+        process = await daemon.spawn(argv, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        await self._channel.redirect(os.dup(ours), ours)
+        return _status(await process.wait())
+
+
+def _status(returncode: int) -> int:
+    return returncode if returncode >= 0 else 128 - returncode
