@@ -28,7 +28,7 @@ class Facts(_Value):
     """What is known of a host. None: not learned yet. Fields that a newer version wrote are ignored.
 
     address: where SSH finds it, an IP address or a host name. ssh_port: None means the declared one.
-    host_key: its public key as `ssh-ed25519 AAAA…`; host_key_source: `given` (we chose it) or `first-use` (accepted once).
+    host_key: its public key as `ssh-ed25519 AAAA…`; host_key_source: `given` (ours) or `first-use`.
     ssh_attempts: how often a login was tried, by outcome.
     """
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 HEADER = "stepmark"
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 
 class StepIdentity(BaseModel):
@@ -20,7 +20,7 @@ class StepIdentity(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    schema_version: int = Field(SCHEMA, alias="schema", serialization_alias="schema")
+    schema_version: Literal[1] = SCHEMA
     run: str
     token: str
     epoch: int
@@ -43,7 +43,7 @@ class StepIdentity(BaseModel):
 
     def headers(self) -> dict[str, dict[str, Any]]:
         """The headers to send it with."""
-        return {HEADER: self.model_dump(by_alias=True)}
+        return {HEADER: self.model_dump()}
 
     @classmethod
     def read(cls, headers: Mapping[str, Any] | None) -> StepIdentity | None:

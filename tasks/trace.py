@@ -30,9 +30,9 @@ class Trace(BaseModel):
 def render(trace: Trace) -> str:
     """The trace as text: banner, fields, error chain, steps done, the failed command's output, end banner."""
     context = trace.context
-    title = f"FAILED  {context.environment}  {context.workflow} {context.step_index}/{context.step_total} {context.failed_step}"
+    place = f"{context.workflow} {context.step_index}/{context.step_total} {context.failed_step}"
     parts = [
-        _banner(title),
+        _banner(f"FAILED  {context.environment}  {place}"),
         *_fields(context),
         "",
         "Error chain",

@@ -83,5 +83,5 @@ def keep_trace(base: Base, trace: Trace) -> None:
         pipe.set(context.trace_path, trace.model_dump_json(), ex=base.retention_seconds)
         pipe.zadd(base.keys.traces(context.environment), {context.trace_id: time.time()})
         pipe.execute()
-    except Exception:  # noqa: BLE001 - the failure itself is recorded; its trace must not hide it
+    except Exception:
         logger.warning("Trace %s was not kept", context.trace_id, exc_info=True)

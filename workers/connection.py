@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any, cast
+from typing import Any
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -19,19 +19,17 @@ _SOCKET_SECONDS = 10.0
 
 def connect(settings: Settings) -> redis.Redis:
     """A client of the Redis of the settings; it connects at the first command and asks again when a reply is lost."""
-    return cast(
-        "redis.Redis",
-        redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            decode_responses=True,
-            socket_timeout=_SOCKET_SECONDS,
-            socket_connect_timeout=_SOCKET_SECONDS,
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES),
-            retry_on_error=[redis.ConnectionError, redis.TimeoutError],
-            max_connections=10_000,  # a thread pool of 1,000 asks for as many at once
-            health_check_interval=30,
-        ),
+    client: redis.Redis = redis.Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        decode_responses=True,
+        socket_timeout=_SOCKET_SECONDS,
+        socket_connect_timeout=_SOCKET_SECONDS,
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+        max_connections=10_000,  # a thread pool of 1,000 asks for as many at once
+        health_check_interval=30,
     )
+    return client
 
 
 def nonce() -> str:

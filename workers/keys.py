@@ -16,7 +16,7 @@ class Keys:
         return f"{self.prefix}:environments"
 
     def environment(self, name: str) -> str:
-        """Hash: schema, name, revision, state, partial, times, spec, run, last_run. Written by the scripts; for ever."""
+        """Hash: name, revision, state, partial, times, spec, run, last_run. Written by the scripts; for ever."""
         return f"{self.prefix}:env:{name}"
 
     def facts(self, name: str) -> str:
@@ -68,7 +68,7 @@ class Keys:
         return f"{self.prefix}:workspace:{name}"
 
     def tofu_state(self, name: str) -> str:
-        """Hash: state, encrypted; lock, its JSON; owner, `RUN.EPOCH` of the lock. Written by save, lock, unlock; for ever."""
+        """Hash: state, encrypted; lock, JSON; owner, `RUN.EPOCH`. Written by save, lock, unlock; for ever."""
         return f"{self.prefix}:tofu:{name}"
 
     def tofu_orphans(self, name: str) -> str:

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from celery import Celery
@@ -36,7 +36,7 @@ class Request:
     workflows: tuple[str, ...]
     user: str
     trigger: str
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     revision: int | None = None
 
 

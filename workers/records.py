@@ -38,7 +38,8 @@ class EnvironmentRecord(_Record):
 class RunRecord(_Record):
     """A run as kept, and whether its lease is good. Times are Unix seconds.
 
-    index, step: the place: due when `queued`, held when `running`. lease_until: None when no step runs. read_at: by Redis.
+    index, step: the place: due when `queued`, held when `running`. read_at: by Redis.
+    lease_until: None when no step runs.
     """
 
     run: str

@@ -34,7 +34,8 @@ class RunLog:
     def __init__(self, client: redis.Redis, key: str, step: str, attempt: int, retention_seconds: int) -> None:
         self._client = client
         self._key = key
-        self._fields = {"step": step, "attempt": str(attempt)}
+        self._step = step
+        self._attempt = attempt
         self._retention_seconds = retention_seconds
         self._lines: list[str] = []
         self._sent_at = time.monotonic()
@@ -59,7 +60,8 @@ class RunLog:
     def _send(self, text: str) -> None:
         try:
             pipe = self._client.pipeline(transaction=False)
-            pipe.xadd(self._key, {**self._fields, "text": text}, maxlen=_CHUNKS_A_RUN, approximate=True)
+            entry = {"step": self._step, "attempt": self._attempt, "text": text}
+            pipe.xadd(self._key, entry, maxlen=_CHUNKS_A_RUN, approximate=True)  # type: ignore[arg-type]  # invariant dict
             pipe.expire(self._key, self._retention_seconds)
             pipe.execute()
         except redis.RedisError as error:

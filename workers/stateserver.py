@@ -91,12 +91,12 @@ class _Handler(BaseHTTPRequestHandler):
             logger.warning("The state store refused a request: %s", error)
             self._answer(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
 
-    def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_GET(self) -> None:
         if owner := self._owner():
             content = self.states.state.load(owner.environment)
             self._answer(HTTPStatus.NO_CONTENT if content is None else HTTPStatus.OK, content or b"")
 
-    def do_POST(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_POST(self) -> None:
         if owner := self._owner():
             lock_id = parse_qs(urlsplit(self.path).query).get("ID", [""])[0]
             saved = self.states.state.save(owner.environment, lock_id, self._body())
@@ -104,16 +104,16 @@ class _Handler(BaseHTTPRequestHandler):
                 HTTPStatus.OK if saved else HTTPStatus.CONFLICT, "" if saved else "kept as an orphan: not locked"
             )
 
-    def do_DELETE(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_DELETE(self) -> None:
         if self._owner():
             self._answer(HTTPStatus.METHOD_NOT_ALLOWED, "states are not deleted this way")
 
-    def do_LOCK(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_LOCK(self) -> None:
         if owner := self._owner():
             info = json.loads(self._body())
             self._held(self.states.state.lock(owner, {**info, "Who": f"{info.get('Who')} {owner.name}"}))
 
-    def do_UNLOCK(self) -> None:  # noqa: N802 - the name is http.server's
+    def do_UNLOCK(self) -> None:
         if owner := self._owner():
             body = self._body()
             self._held(self.states.state.unlock(owner.environment, json.loads(body)["ID"] if body else ""))

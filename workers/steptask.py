@@ -35,7 +35,7 @@ class TrackedTask(Task):  # type: ignore[misc]  # Celery publishes no types
 
     is_step = False
 
-    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+    def before_start(self, *_: Any) -> None:
         """Record the step as running, before its code; a stale message ends here, and the chain with it."""
         if self.is_step:
             self.request.redact = Redactor()
@@ -82,7 +82,7 @@ class Performance:
     redact: Redactor
 
     def perform(self, body: Body) -> Place | None:
-        """Run `body` under the lease, keep what it changed, and record its end; where another run goes on, if one does."""
+        """Run `body` under the lease, keep what it changed, and record its end. Where another run goes on, if so."""
         message = self.execution.identity
         log = RunLog(
             self.runtime.client,
@@ -144,5 +144,5 @@ class Performance:
     def _keep_what_is_there(self, before: str) -> None:
         try:
             self._keep(before)
-        except Exception:  # noqa: BLE001 - the step's own error is the one to report
+        except Exception:
             logger.warning("The workspace of the failed step was not kept", exc_info=True)

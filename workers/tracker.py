@@ -72,8 +72,8 @@ class Tracker:
         """
         answer = self._start(
             (*self._moved(message.run, message.environment), self._keys.queues(), self._keys.events()),
-            *(nonce(), message.token, message.epoch, message.index, message.delivery, message.step, worker),
-            self._lease_seconds,
+            *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
+            *(message.step, worker, self._lease_seconds),
         )
         name, attempt, at, options, spec, following, *facts = _granted(answer)
         return Execution(

@@ -36,11 +36,11 @@ class Workspaces:
         if (kept or digest({})) != digest(_files(path)):
             _clear(path)
             if archive:
-                _unpack(self._box.open(archive, f"the workspace of {environment}"), path)
+                _unpack(self._box.open(str(archive), f"the workspace of {environment}"), path)
         return path
 
     def keep(self, environment: str, *, run: str, token: str, execution: str, before: str) -> bool:
-        """Store the directory if its digest is not `before`. False: the execution no longer runs, nothing was stored."""
+        """Store the directory if its digest is not `before`. False: the execution no longer runs, and nothing was."""
         path = self._folder / environment
         contents = _files(path)
         now = digest(contents)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from tasks.workflows.configure import CONFIGURE
 from tasks.workflows.destroy import DESTROY
@@ -11,6 +10,6 @@ from tasks.workflows.model import Workflow
 from tasks.workflows.provision import PLAN, PROVISION
 from tasks.workflows.register import REGISTER
 
-WORKFLOWS: Mapping[str, Workflow] = MappingProxyType(
-    {workflow.name: workflow for workflow in (PROVISION, CONFIGURE, DESTROY, REGISTER, PLAN)}
-)
+WORKFLOWS: Mapping[str, Workflow] = {
+    workflow.name: workflow for workflow in (PROVISION, CONFIGURE, DESTROY, REGISTER, PLAN)
+}
