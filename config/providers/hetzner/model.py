@@ -17,7 +17,7 @@ class Hetzner(Model):
 
     name: Literal["hetzner"]
     token: SecretRef = Field(description="An API token of the project, with leave to read and write.")
-    server_type: _Word = Field("cx22", description="Processors, memory and disk, as Hetzner names them.")
+    server_type: _Word = Field("cx23", description="Processors, memory and disk, as Hetzner names them.")
     image: _Word = Field("debian-12", description="An image with cloud-init.")
     location: _Word = Field("nbg1", description="Where the server stands.")
     backups: bool = Field(False, description="Whether Hetzner keeps backups of it.")
