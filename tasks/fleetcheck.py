@@ -1,0 +1,36 @@
+"""The second pass over a fleet file: the names in it that only `tasks` knows, of steps and of workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from config.errors import FleetFileError, Problem
+from config.fleet import Fleet
+from config.problems import suggest
+from config.tree import Node
+from tasks.workflows import WORKFLOWS
+
+# `up` is provision, then configure.
+_LAUNCHABLE = frozenset({*WORKFLOWS, "up"})
+_STEPS = frozenset(step.name for workflow in WORKFLOWS.values() for step in workflow.steps)
+
+
+def check(fleet: Fleet) -> tuple[Problem, ...]:
+    """What is wrong with the names of steps and workflows in `fleet`, in the order of the file."""
+    timeouts = (_unknown("step", name, node, _STEPS) for name, node in _timeouts(fleet))
+    schedules = (
+        _unknown("workflow", schedule.workflow, node.child("workflow") or node, _LAUNCHABLE)
+        for schedule, node in zip(fleet.schedules, fleet.schedule_nodes, strict=True)
+    )
+    return FleetFileError(problem for problem in (*timeouts, *schedules) if problem).problems
+
+
+def _timeouts(fleet: Fleet) -> Iterator[tuple[str, Node]]:
+    for node in fleet.nodes.values():
+        parameters = node.child("parameters")
+        timeouts = parameters.child("timeouts") if parameters else None
+        yield from timeouts.children().items() if timeouts else ()
+
+
+def _unknown(what: str, name: str, node: Node, known: frozenset[str]) -> Problem | None:
+    return None if name in known else node.place.problem(f"no {what} is called `{name}`{suggest(name, known)}")
