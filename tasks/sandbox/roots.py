@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks import errors
@@ -22,11 +22,11 @@ PACKAGES = (
 )
 _LAYOUT = 1
 _BUILD_SECONDS = 900.0
-_CLOUD = "datasource_list: [ NoCloud ]\nnetwork: {config: disabled}\nlocale: false\n"
+CLOUD = "datasource_list: [ NoCloud ]\nnetwork: {config: disabled}\nlocale: false\n"
 _FILES = {
     "etc/apt/apt.conf.d/95sandbox": f'Acquire::http::Proxy "http://127.0.0.1:{proxy.PORT}";\n'
     f'Acquire::https::Proxy "http://127.0.0.1:{proxy.PORT}";\n',
-    "etc/cloud/cloud.cfg.d/95_sandbox.cfg": _CLOUD,
+    "etc/cloud/cloud.cfg.d/95_sandbox.cfg": CLOUD,
     "etc/machine-id": "",
     "etc/resolv.conf": "",
     # Nothing starts services in a host without an init system, so packages must not try.
@@ -47,7 +47,7 @@ def ensure(roots: Path, say: Say) -> Path:
     root = roots / f"light-{_digest(suite, sources)}"
     with store.lock(roots / "light.lock"):
         if not root.is_dir():
-            _build(root, suite, sources, say)
+            _build(root, sources, say)
     return root
 
 
@@ -88,7 +88,7 @@ def _entries(fields: Mapping[str, str]) -> list[str]:
     return [f"deb {options}{uri} {suite} {fields.get('components', '')}" for uri in uris for suite in suites]
 
 
-def _build(root: Path, suite: str, sources: str, say: Say) -> None:
+def _build(root: Path, sources: str, say: Say) -> None:
     if shutil.which("mmdebstrap", path=daemon.PATH) is None:
         raise errors.ToolMissingError("light hosts need mmdebstrap: apt-get install mmdebstrap")
     say(f"building the root file system of light hosts in {root} (about a minute, once)")
@@ -96,13 +96,14 @@ def _build(root: Path, suite: str, sources: str, say: Say) -> None:
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=".building-") as parent:
         partial, listed = Path(parent) / "root", Path(parent) / "machine.list"
         listed.write_text(sources)
-        daemon.call(_command(suite, partial, listed), timeout_seconds=_BUILD_SECONDS, env={"PATH": daemon.PATH})
+        daemon.call(command(PACKAGES, partial, listed), timeout_seconds=_BUILD_SECONDS, env={"PATH": daemon.PATH})
         _finish(partial)
         partial.rename(root)
     say(f"built in {time.monotonic() - began:.0f} s")
 
 
-def _command(suite: str, target: Path, listed: Path) -> tuple[str, ...]:
+def command(packages: Sequence[str], target: Path, listed: Path, *more: str) -> tuple[str, ...]:
+    """What builds a root of `packages`: as a directory, or as a tar if `target` is named so. listed: its sources."""
     options = {
         **{f"Acquire::{name}": value for name, value in _acquire().items()},
         "Acquire::Languages": "none",
@@ -110,10 +111,10 @@ def _command(suite: str, target: Path, listed: Path) -> tuple[str, ...]:
         "APT::Install-Recommends": "false",
     }
     return (
-        *("mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory", "--skip=cleanup/apt/lists"),
+        *("mmdebstrap", "--variant=minbase", "--skip=cleanup/apt/lists", *more),
         *(f'--aptopt={name} "{value}"' for name, value in options.items()),
         *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in _KEEP_SMALL),
-        *(f"--include={','.join(PACKAGES)}", suite, str(target), str(listed)),
+        *(f"--include={','.join(packages)}", _release()["VERSION_CODENAME"], str(target), str(listed)),
     )
 
 
