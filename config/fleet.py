@@ -27,7 +27,7 @@ class Ssh(Model):
     """How to log in."""
 
     user: Annotated[str, Matching(r"[a-z_][a-z0-9_-]*", "a-z, 0-9, `_` and `-`, a letter or `_` first", 32)] = Field(
-        "root", description="The user to log in as; made by cloud-init on a new host."
+        default="root", description="The user to log in as; made by cloud-init on a new host."
     )
     port: int = Field(22, ge=1, le=65535, description="The port that sshd listens on.")
     key: SecretRef = Field(description="The private key.")
@@ -39,9 +39,9 @@ class EnvironmentSpec(Model):
     name: Name
     provider: Annotated[Any, registry.AnySettings()] = Field(description="Where its host comes from.")
     ssh: Ssh
-    labels: dict[LabelKey, Line] = Field({}, description="What to select it by, with values of your own.")
-    groups: tuple[Name, ...] = Field((), description="Groups that it takes settings from; the later one wins.")
-    parameters: Parameters = Field(Parameters(), description="What the steps are to do.")
+    labels: dict[LabelKey, Line] = Field(default={}, description="What to select it by, with values of your own.")
+    groups: tuple[Name, ...] = Field(default=(), description="Groups that it takes settings from; the later one wins.")
+    parameters: Parameters = Field(default=Parameters(), description="What the steps are to do.")
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _selections(fleet: Fleet) -> list[Problem]:
     found = []
     for schedule, node in zip(fleet.schedules, fleet.schedule_nodes, strict=True):
         try:
-            fleet.select(schedule.select)
+            fleet.select(schedule.selection)
         except SelectionError as error:
             found.append((node.child("select") or node).place.problem(str(error)))
     return found

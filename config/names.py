@@ -25,8 +25,10 @@ class Matching:
         Raises:
             PydanticCustomError: it does not match, or is too long.
         """
-        if len(text) > self.longest or not re.fullmatch(self.pattern, text, re.ASCII):
-            raise PydanticCustomError("text", "must be {words}, at most {longest} characters", vars(self))
+        if len(text) > self.longest:
+            raise PydanticCustomError("text", "must be at most {longest} characters long", vars(self))
+        if not re.fullmatch(self.pattern, text, re.ASCII):
+            raise PydanticCustomError("text", "must be {words}", vars(self))
         return text
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -35,8 +37,8 @@ class Matching:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """The same in JSON Schema, which searches where we match."""
-        words = f"{self.words[0].upper()}{self.words[1:]}, at most {self.longest} characters."
-        return {**handler(schema), "pattern": f"^({self.pattern})$", "maxLength": self.longest, "description": words}
+        said = {"pattern": f"^({self.pattern})$", "maxLength": self.longest, "description": f"Must be {self.words}."}
+        return {**handler(schema), **said}
 
 
 # Names become paths, host names, labels at providers and parts of Redis keys.

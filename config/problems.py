@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -18,6 +18,7 @@ from config.tree import Node
 
 Shape = TypeVar("Shape")
 _MISSING = frozenset({"missing", "union_tag_not_found"})
+_TAGGED = frozenset({"provider", "select"})
 _MAPPING = "must be a mapping (`key: value` lines below it)"
 _WORDS = {
     "bool_type": "must be true or false",
@@ -105,7 +106,7 @@ def _keys(detail: ErrorDetails) -> list[str]:
     keys = [str(key) for key in detail["loc"] if key != "[key]"]
     if detail["type"] == "union_tag_not_found":
         return [*keys, "name"]
-    if len(keys) > 1 and keys[0] == "provider":
+    if len(keys) > 1 and keys[0] in _TAGGED:
         del keys[1]
     return keys
 
@@ -114,6 +115,12 @@ def _fields(shape: Any, loc: tuple[str | int, ...]) -> Iterator[str]:
     """The keys that `shape` knows, at `loc` below it; `loc` names a provider's settings by the provider."""
     for key in loc:
         field = getattr(shape, "model_fields", {}).get(key)
-        shape = field.annotation if field else registry.models().get(str(key))
-    if isinstance(shape, type) and issubclass(shape, BaseModel):
-        yield from shape.model_fields
+        shape = _model(field.annotation) if field else registry.models().get(str(key), shape)
+    yield from getattr(shape, "model_fields", ())
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation, if there is one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model, get_args(annotation))), None)

@@ -17,12 +17,16 @@ class Hetzner(Model):
 
     name: Literal["hetzner"]
     token: SecretRef = Field(description="An API token of the project, with leave to read and write.")
-    server_type: _Word = Field("cx23", description="Processors, memory and disk, as Hetzner names them.")
-    image: _Word = Field("debian-12", description="An image with cloud-init.")
-    location: _Word = Field("nbg1", description="Where the server stands.")
-    backups: bool = Field(False, description="Whether Hetzner keeps backups of it.")
-    delete_protection: bool = Field(False, description="Whether Hetzner refuses to delete it until this is turned off.")
-    firewall_ids: tuple[Annotated[int, Field(ge=1)], ...] = Field((), description="Hetzner firewalls that apply to it.")
+    server_type: _Word = Field(default="cx23", description="Processors, memory and disk, as Hetzner names them.")
+    image: _Word = Field(default="debian-12", description="An image with cloud-init.")
+    location: _Word = Field(default="nbg1", description="Where the server stands.")
+    backups: bool = Field(default=False, description="Whether Hetzner keeps backups of it.")
+    delete_protection: bool = Field(
+        default=False, description="Whether Hetzner refuses to delete it until this is turned off."
+    )
+    firewall_ids: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(), description="Hetzner firewalls that apply to it."
+    )
     endpoint: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:_/-]+[A-Za-z0-9]$")] = Field(
-        "https://api.hetzner.cloud/v1", description="Where the API is."
+        default="https://api.hetzner.cloud/v1", description="Where the API is."
     )

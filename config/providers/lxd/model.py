@@ -15,16 +15,16 @@ class Lxd(Model):
     """An instance on an LXD server that the worker's `lxc` can reach."""
 
     name: Literal["lxd"]
-    remote: _Word = Field("local", description="The LXD server, as `lxc remote list` names it.")
-    project: _Word = Field("default", description="The LXD project that the instance is in.")
+    remote: _Word = Field(default="local", description="The LXD server, as `lxc remote list` names it.")
+    project: _Word = Field(default="default", description="The LXD project that the instance is in.")
     image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:/._-]*$", max_length=200)] = Field(
-        "ubuntu:24.04", description="An image with cloud-init, with the remote that it comes from."
+        default="ubuntu:24.04", description="An image with cloud-init, with the remote that it comes from."
     )
-    type: Literal["container", "virtual-machine"] = Field("container", description="What the instance is.")
-    profiles: tuple[_Word, ...] = Field(("default",), min_length=1, description="LXD profiles, first to last.")
-    cpus: int | None = Field(None, ge=1, le=512, description="Processors; unset: as the profiles say.")
-    memory_mib: int | None = Field(None, ge=64, description="Memory in MiB; unset: as the profiles say.")
+    type: Literal["container", "virtual-machine"] = Field(default="container", description="What the instance is.")
+    profiles: tuple[_Word, ...] = Field(default=("default",), min_length=1, description="LXD profiles, first to last.")
+    cpus: int | None = Field(default=None, ge=1, le=512, description="Processors; unset: as the profiles say.")
+    memory_mib: int | None = Field(default=None, ge=64, description="Memory in MiB; unset: as the profiles say.")
     disk_gib: int | None = Field(
-        None, ge=1, description="The root disk in GiB, in `storage_pool`; unset: as the profiles say."
+        default=None, ge=1, description="The root disk in GiB, in `storage_pool`; unset: as the profiles say."
     )
-    storage_pool: _Word = Field("default", description="Where the root disk is made if `disk_gib` is given.")
+    storage_pool: _Word = Field(default="default", description="Where the root disk is made if `disk_gib` is given.")
