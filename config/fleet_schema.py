@@ -29,6 +29,7 @@ def schema() -> dict[str, Any]:
     definitions["Layer"] = {"type": "object", "properties": layer, "additionalProperties": False}
     definitions["Environment"] = {
         **environment,
+        "title": "Environment",
         "description": "One host and what is to become of it.",
         "required": ["name"],
     }
@@ -60,5 +61,7 @@ def _partial(part: Any) -> Any:
         return [_partial(item) for item in part]
     if not isinstance(part, dict):
         return part
+    if "patternProperties" in part:
+        part = {**part, "additionalProperties": False}
     renamed = {"anyOf" if key == "oneOf" else key: value for key, value in part.items() if key != "discriminator"}
     return {key: _partial(value) for key, value in renamed.items() if key != "required" or not isinstance(value, list)}

@@ -24,7 +24,7 @@ _Port = Annotated[
 _Url = Annotated[str, Matching(r"https?://[^\s\x00-\x20\x7f]+", "a URL", 2000)]
 _Sha256 = Annotated[str, Matching(r"[0-9a-f]{64}", "a SHA-256 checksum of 64 hexadecimal digits", 64)]
 _Architecture = Annotated[str, Matching(r"[a-z0-9_]+", "an architecture as uname says it, as x86_64", 32)]
-_Command = Annotated[str, Matching(r"[^\x00]+", "a shell command", 16384)]
+_Command = Annotated[str, Matching(r"[^\x00]*", "a shell command", 16384)]
 _Time = Annotated[str, Matching(r"([01]\d|2[0-3]):[0-5]\d", "a time as 02:00, in quotes", 5)]
 
 

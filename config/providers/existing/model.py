@@ -6,13 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.names import Matching
 from config.parameters import Model
+
+
+# IPv6 may begin and end with colons.
+_Address = Annotated[
+    str,
+    Matching(
+        r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", "an IP address or host name", 253
+    ),
+]
 
 
 class Existing(Model):
     """A host that somebody else made: it is registered and configured, never provisioned or destroyed."""
 
     name: Literal["existing"]
-    address: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:_-]*[A-Za-z0-9])?$", max_length=253)] = Field(
-        description="Its IP address or host name."
-    )
+    address: _Address = Field(description="Its IP address or host name.")

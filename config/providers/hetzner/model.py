@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.names import Matching
 from config.parameters import Model
 from config.secrets import SecretRef
 
-_Word = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=63)]
+_Word = Annotated[str, Matching(r"[a-z0-9][a-z0-9._-]*", "a name as Hetzner gives it", 63)]
+_Url = Annotated[str, Matching(r"https?://[A-Za-z0-9.:_/-]+[A-Za-z0-9]", "a URL without a slash at its end")]
 
 
 class Hetzner(Model):
@@ -27,6 +29,4 @@ class Hetzner(Model):
     firewall_ids: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(), description="Hetzner firewalls that apply to it."
     )
-    endpoint: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.:_/-]+[A-Za-z0-9]$")] = Field(
-        default="https://api.hetzner.cloud/v1", description="Where the API is."
-    )
+    endpoint: _Url = Field(default="https://api.hetzner.cloud/v1", description="Where the API is.")

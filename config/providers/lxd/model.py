@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.names import Matching
 from config.parameters import Model
 
-_Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=63)]
+_Word = Annotated[str, Matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a name as LXD takes it", 63)]
+_Image = Annotated[str, Matching(r"[A-Za-z0-9][A-Za-z0-9:/._-]*", "an image as LXD names it, as ubuntu:24.04")]
 
 
 class Lxd(Model):
@@ -17,7 +19,7 @@ class Lxd(Model):
     name: Literal["lxd"]
     remote: _Word = Field(default="local", description="The LXD server, as `lxc remote list` names it.")
     project: _Word = Field(default="default", description="The LXD project that the instance is in.")
-    image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9:/._-]*$", max_length=200)] = Field(
+    image: _Image = Field(
         default="ubuntu:24.04", description="An image with cloud-init, with the remote that it comes from."
     )
     type: Literal["container", "virtual-machine"] = Field(default="container", description="What the instance is.")
