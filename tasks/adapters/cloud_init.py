@@ -1,4 +1,4 @@
-"""What a new host is told at its first boot. Manual: https://cloudinit.readthedocs.io/en/latest/reference/modules.html"""
+"""What a new host is told at its first boot. See https://cloudinit.readthedocs.io/en/latest/reference/modules.html."""
 
 from __future__ import annotations
 

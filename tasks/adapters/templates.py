@@ -1,4 +1,4 @@
-"""Render what tools read, so that no value can break out of its place. Jinja: https://jinja.palletsprojects.com/
+"""Render what tools read, so that no value can break out of its place. Jinja: https://jinja.palletsprojects.com/.
 
 HCL files are static: their values go beside them, as JSON. What is rendered is YAML or shell, and every `{{ … }}` in a
 template must end in an encoder: `| yaml`, `| json` or `| shell`. Text that has not been through one is refused.
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import jinja2
 import jinja2.sandbox
@@ -34,7 +34,14 @@ class _Quoting(yaml.SafeDumper):
         return True
 
 
+def _unknown(value: object) -> NoReturn:
+    if isinstance(value, jinja2.Undefined):
+        str(value)  # raises, and says what is undefined
+    raise TypeError(f"a {type(value).__name__} is no plain data")
+
+
 _Quoting.add_representer(str, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"'))
+_Quoting.add_multi_representer(object, lambda _, value: _unknown(value))
 
 
 def _yaml(value: object) -> _Encoded:
@@ -43,7 +50,7 @@ def _yaml(value: object) -> _Encoded:
 
 
 def _json(value: object) -> _Encoded:
-    return _Encoded(json.dumps(value))
+    return _Encoded(json.dumps(value, default=_unknown))
 
 
 def _shell(value: object) -> _Encoded:

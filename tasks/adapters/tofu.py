@@ -1,4 +1,4 @@
-"""The commands of OpenTofu that we use, or of Terraform: the same. Manual: https://opentofu.org/docs/cli/commands/"""
+"""The commands of OpenTofu that we use, or of Terraform: the same. Manual: https://opentofu.org/docs/cli/commands/."""
 
 from __future__ import annotations
 
@@ -180,6 +180,7 @@ def _init(folder: Folder, *more: str) -> str | None:
     # -reconfigure: the state is never on this disk, so there is none to migrate.
     with tofu_folder.downloading(folder):
         tofu_folder.run(folder, "init", _INPUT, "-no-color", "-reconfigure", *more)
+    _marker(folder).parent.mkdir(exist_ok=True)
     templates.write(_marker(folder), _init_digest(folder))
     lock = folder.path / _LOCK_FILE
     return templates.digest({_LOCK_FILE: lock.read_text(encoding="utf-8")}) if lock.exists() else None

@@ -1,10 +1,12 @@
-"""Where OpenTofu runs: the program, its environment, and one command in one folder. https://opentofu.org/docs/cli/"""
+"""Where OpenTofu runs: the program, its environment, and one command in one folder. https://opentofu.org/docs/cli/."""
 
 from __future__ import annotations
 
 import dataclasses
 import fcntl
+import itertools
 import json
+import shlex
 import shutil
 import time
 from collections import deque
@@ -19,7 +21,6 @@ from tasks.adapters import process, templates, tofu_report
 from tasks.adapters.process import Command, Completed, Session
 from tasks.adapters.tofu_report import Report
 
-_SAID_NOTHING = "it said nothing of why"
 _LOCK_POLL_SECONDS = 0.1
 
 
@@ -51,10 +52,11 @@ class Outcome:
     def error(self) -> errors.ToolError:
         """The error that this outcome is, if it is one."""
         kind, diagnostic = tofu_report.kind(self.report)
-        verb = next((word for word in self.completed.command.argv[1:] if not word.startswith("-")), "")
-        reason = diagnostic.line if diagnostic else _SAID_NOTHING
+        argv, status = self.completed.command.argv, self.completed.exit_status
+        verb = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
+        reason = diagnostic.line if diagnostic else f"it ended with {status} and said nothing"
         summary = self.session.redact(" ".join(f"tofu {verb}: {reason}".split()))
-        return kind(summary, " ".join(self.completed.command.argv), self.completed.exit_status, self.tail)
+        return kind(summary, shlex.join(argv), status, self.tail)
 
 
 def open_folder(path: Path, settings: Settings, session: Session, env: Mapping[str, str]) -> Folder:

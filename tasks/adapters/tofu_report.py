@@ -1,4 +1,4 @@
-"""Read what OpenTofu says: https://opentofu.org/docs/internals/machine-readable-ui/"""
+"""Read what OpenTofu says: https://opentofu.org/docs/internals/machine-readable-ui/."""
 
 from __future__ import annotations
 

@@ -20,7 +20,6 @@ from tasks.steps.registry import step
 
 _HOST_KEY = "ssh_host_ed25519_key"
 _VARIABLES = "stepmark.auto.tfvars.json"
-_LONG_ENOUGH_TO_HIDE = 8
 
 
 @step("tofu.render")
@@ -133,7 +132,7 @@ def _folder(context: StepContext) -> Iterator[Folder]:
     wanted = registry.get(context.environment).secrets(context.environment)
     secrets = {f"TF_VAR_{name}": reference.resolve() for name, reference in wanted.items()}
     for secret in secrets.values():
-        _hide(secret, context)
+        context.session.redact.add(secret)
     with context.state() as state:
         yield tofu_folder.open_folder(context.workspace, context.settings, context.session, {**state, **secrets})
 
@@ -147,16 +146,8 @@ def _keys(context: StepContext) -> cloud_init.Keys:
     else:
         private, public = ssh.generate_host_key()
         templates.write(path, private)
-    _hide(private, context)
+    context.session.redact.add(private)
     return cloud_init.Keys(login, private, public)
-
-
-def _hide(secret: str, context: StepContext) -> None:
-    """Output comes line by line, so a secret of several lines is hidden by each of them."""
-    for line in secret.splitlines():
-        if len(line) >= _LONG_ENOUGH_TO_HIDE and not line.startswith("-----"):
-            context.session.redact.add(line)
-    context.session.redact.add(secret)
 
 
 def _write(context: StepContext, user_data: str) -> str:
