@@ -9,7 +9,6 @@ from pydantic import Field
 from config.names import Matching
 from config.parameters import Model
 
-
 # IPv6 may begin and end with colons.
 _Address = Annotated[
     str,
