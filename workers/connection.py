@@ -45,8 +45,8 @@ class Script:
         prelude = (folder / "common.lua").read_text() if moves_runs else ""
         self._script = client.register_script(prelude + (folder / f"{name}.lua").read_text())
 
-    def __call__(self, keys: Sequence[str], *args: str | float) -> Any:
-        """The script's answer.
+    def __call__(self, keys: Sequence[str], *args: object) -> Any:
+        """The script's answer. Arguments are texts and numbers.
 
         Raises:
             redis.RedisError: Redis could not be reached, or refused to write.

@@ -29,7 +29,8 @@ def step(name: str) -> Callable[[Body], StepTask]:
     """Register the function as a Celery task under `name` (`tool.verb`), which stays when the code moves."""
 
     def register(body: Body) -> StepTask:
-        shared_task(name=name, is_step=True)(body)
+        # typing: the message carries no arguments; facts and context come from the tracker.
+        shared_task(name=name, is_step=True, typing=False)(body)
         return StepTask(name, body)
 
     return register

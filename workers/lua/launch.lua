@@ -41,12 +41,13 @@ local function write(key, fields, following)
 end
 
 local function fresh()
-  if state == '' then
-    state = 'created'
+  local unknown = state == ''
+  if unknown then state = 'created' end
+  if not contains(request.sources, state) then return {'state', state} end
+  if unknown then
     redis.call('SADD', environments, request.environment)
     redis.call('HSET', environment, 'schema', request.schema, 'name', request.environment, 'created_at', at, 'revision', 0)
   end
-  if not contains(request.sources, state) then return {'state', state} end
   if state == request.forget_state then redis.call('DEL', facts) end
   local first, second = request.runs[1], request.runs[2]
   write(run, first, second and second.run or '')

@@ -1,0 +1,106 @@
+"""A Celery app whose workers, broker and tracker are real, and whose steps do what an environment's labels say.
+
+Labels: `fail`: name of a task that raises; `how`: what it does; `times`: at which call of that task (1).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tasks import workflows
+from tasks.context import StepContext
+from tasks.environment import State
+from tasks.errors import Kind, StepmarkError, ToolError
+from tasks.facts import Facts
+from tasks.result import Ending, Result
+from tasks.steps import ansible, ssh, tofu
+from tasks.workflows.model import Step, Workflow
+from workers.celery import app
+
+_STEPS = workflows.WORKFLOWS["provision"].steps
+
+SWAPPED = Workflow(
+    "swapped", (_STEPS[0], _STEPS[2], _STEPS[1], *_STEPS[3:]), State.PROVISIONING, State.PROVISIONED, State.PROVISION_FAILED
+)
+TWICE = Workflow(
+    "twice",
+    (Step("first-look", tofu.validate), Step("between", tofu.plan), Step("second-look", tofu.validate)),
+    State.PROVISIONING,
+    State.PROVISIONED,
+    State.PROVISION_FAILED,
+)
+workflows.WORKFLOWS.update({each.name: each for each in (SWAPPED, TWICE)})  # type: ignore[attr-defined]
+
+
+class SameError(ToolError):
+    """The very same exception, whichever step raises it."""
+
+    kind = Kind.COMMAND_EXECUTION
+
+
+class UnpicklableError(StepmarkError):
+    """It can be neither pickled nor rebuilt."""
+
+    def __init__(self, *, keyword: int) -> None:
+        super().__init__(lambda: keyword)
+
+
+def _scripted(name: str):
+    def body(facts: Facts, context: StepContext) -> Result:
+        labels = context.environment.labels
+        line = f"{context.environment.name} {name}"
+        with Path(os.environ["SCRIPTED_LOG"]).open("a+") as log:
+            log.write(f"{line}\n")
+            log.seek(0)
+            count = log.read().splitlines().count(line)
+        (context.workspace / f"{name}.calls").write_text(str(count))
+        context.session.write(f"{name} runs, call {count}")
+        if labels.get("fail") == name and count == int(labels.get("times", "1")):
+            _HOW[labels.get("how", "same")]()
+        if labels.get("not-possible") == name:
+            return Result(facts, Ending.NOT_POSSIBLE, "this kind of host cannot")
+        if name == "tofu.read_instance":
+            facts = facts.model_copy(update={"address": "127.1.2.3"})
+        return Result(facts, note=f"call {count}")
+
+    return body
+
+
+def _same() -> None:
+    raise SameError("it went wrong", "tool --flag", 3, "last words")
+
+
+def _unpicklable() -> None:
+    raise UnpicklableError(keyword=1)
+
+
+def _bug() -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+def _kill_child() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _kill_worker() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+_HOW = {
+    "same": _same,
+    "unpicklable": _unpicklable,
+    "bug": _bug,
+    "kill-child": _kill_child,
+    "kill-worker": _kill_worker,
+    "hang": lambda: time.sleep(600),
+}
+
+app.loader.import_default_modules()
+for module in (tofu, ssh, ansible):
+    for task in list(vars(module).values()):
+        if hasattr(task, "body") and task.name in app.tasks:
+            app.tasks[task.name].run = _scripted(task.name)

@@ -1,0 +1,22 @@
+"""Helpers that several kinds of tests share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def poll(condition: Callable[[], T], *, seconds: float = 60, every: float = 0.05) -> T:
+    """The first true value of `condition()`.
+
+    Raises: AssertionError after `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if value := condition():
+            return value
+        time.sleep(every)
+    raise AssertionError(f"did not come true within {seconds} s")
