@@ -77,7 +77,7 @@ def _play(playbook: _Playbook, facts: Facts, context: StepContext) -> Result:
     if facts.host_key is None:
         raise errors.AuthenticationError("no host key is pinned yet: the step that waits for SSH learns it")
     facts = render(facts, context).facts
-    with ssh.identity(context.environment.ssh.key) as private_key:
+    with ssh.identity(context.environment.ssh.key, context.session.redact) as private_key:
         request = ansible.Play(playbook.file, context.workspace / FOLDER, facts.host_key, private_key)
         done = ansible.play(request, context.session)
     missing = [f"{need} is missing: {lacks[need]}" for need in playbook.wants if need in lacks]

@@ -1,0 +1,139 @@
+"""SSH by OpenSSH's client: keys, and commands on a host. Manuals: https://man.openbsd.org/ssh, ssh_config, sshd."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from config.secrets import SecretRef
+from tasks import errors
+from tasks.adapters import process, ssh_outcomes
+from tasks.adapters.ssh_outcomes import Attempt
+
+CONNECT_SECONDS = 10
+# Host keys are kept under this name: the same on every port and address, and one line a host.
+ALIAS = "host"
+_OPTIONS = {
+    "BatchMode": "yes",
+    "CheckHostIP": "no",
+    "ConnectTimeout": str(CONNECT_SECONDS),
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "ForwardAgent": "no",
+    "GlobalKnownHostsFile": "/dev/null",
+    "HostKeyAlias": ALIAS,
+    "IdentitiesOnly": "yes",
+    "IdentityAgent": "none",
+    "PasswordAuthentication": "no",
+    "ServerAliveCountMax": "3",
+    "ServerAliveInterval": "5",
+    "UpdateHostKeys": "no",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to log in, and as whom.
+
+    identity: the file of the private key. known_hosts: pins the host's key; where it does not exist yet, or is empty,
+    the first key seen is accepted and written there.
+    """
+
+    address: str
+    port: int
+    user: str
+    identity: Path
+    known_hosts: Path
+
+
+@contextmanager
+def identity(reference: SecretRef, redact: process.Redactor) -> Iterator[Path]:
+    """A private file with the key while the `with` block lasts: its own if nobody else can read it, else a copy.
+
+    Raises:
+        config.errors.SecretError: the key is not there.
+    """
+    key = reference.resolve()
+    redact.add(key)
+    scheme, _, where = reference.reference.partition(":")
+    path = Path(where).expanduser()
+    if scheme == "file" and not path.stat().st_mode & 0o077:
+        yield path.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="stepmark-") as folder:  # 0700
+        path = Path(folder, "identity")
+        path.touch(mode=0o600)
+        path.write_text(key, encoding="utf-8")
+        yield path
+
+
+def generate_host_key() -> tuple[str, str]:
+    """A new Ed25519 key pair for a host: the private key in OpenSSH's format, and `ssh-ed25519 AAAA…`."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return private.decode(), public.decode()
+
+
+def pin(known_hosts: Path, host_key: str | None) -> None:
+    """Have `known_hosts` accept `host_key` only, given as `ssh-ed25519 AAAA…`; None: the first key seen."""
+    known_hosts.write_text(f"{ALIAS} {host_key}\n" if host_key else "", encoding="utf-8")
+
+
+def pinned(known_hosts: Path) -> str | None:
+    """The key that `known_hosts` accepts, as `ssh-ed25519 AAAA…`; None: none was seen yet."""
+    fields = known_hosts.read_text(encoding="utf-8").split()
+    return f"{fields[1]} {fields[2]}" if fields else None
+
+
+def run_remote(
+    target: Target, command: str, session: process.Session, *, statuses: Collection[int] = (0,)
+) -> process.Completed:
+    """Run `command`, a line of shell, on the host, for which the session's time is the bound.
+
+    Raises:
+        NetworkError: the host cannot be reached, or the connection broke. AuthenticationError: it refused our key, or
+        showed another one than the pinned. RemoteCommandError: the command ended with none of `statuses`.
+        DeadlineError, LeaseLostError, ToolMissingError: as `process.run` does.
+    """
+    completed = process.run(command_of(target, command), session)
+    if completed.exit_status in statuses:
+        return completed
+    raise error_of(classify(completed, session), f"`{command}` on {target.address}", completed, session)
+
+
+def command_of(target: Target, command: str, *, timeout_seconds: float | None = None) -> process.Command:
+    """OpenSSH's client, told to run `command` and to read no configuration of the machine's or the user's."""
+    known = target.known_hosts.exists() and target.known_hosts.stat().st_size > 0
+    options = {
+        **_OPTIONS,
+        "StrictHostKeyChecking": "yes" if known else "accept-new",
+        "UserKnownHostsFile": f'"{target.known_hosts}"',  # its value is a list of names, parted by spaces
+    }
+    settings = tuple(part for item in options.items() for part in ("-o", "=".join(item)))
+    login = ("-i", str(target.identity), "-l", target.user, "-p", str(target.port), "--", target.address, command)
+    return process.Command(
+        ("ssh", "-T", "-F", "/dev/null", *settings, *login), Path("/"), timeout_seconds=timeout_seconds
+    )
+
+
+def classify(completed: process.Completed, session: process.Session) -> Attempt:
+    """What a run of the client came to: how the login went, or that the command failed."""
+    attempt = ssh_outcomes.classify(completed.exit_status, completed.stderr)
+    return Attempt(attempt.outcome, session.redact(attempt.detail))
+
+
+def error_of(attempt: Attempt, what: str, completed: process.Completed, session: process.Session) -> errors.ToolError:
+    """The error that `attempt` is; `what` begins its summary."""
+    summary = session.redact(f"{what}: {attempt.outcome}: {attempt.detail or completed.exit_status}")
+    text = session.redact(shlex.join(completed.command.argv))
+    return ssh_outcomes.ERRORS[attempt.outcome](summary, text, completed.exit_status, completed.tail)

@@ -1,0 +1,165 @@
+"""Wait until a host lets us in over SSH, and a command really runs there."""
+
+from __future__ import annotations
+
+import random
+import shlex
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from tasks import errors
+from tasks.adapters import process, ssh, ssh_outcomes
+from tasks.adapters.ssh_outcomes import Attempt, Outcome
+
+BANNER_SECONDS = 5.0
+LOGIN_SECONDS = 20.0
+_MOST_BYTES = 4096
+_ANSWERS = (Outcome.AUTHENTICATION, Outcome.HOST_KEY_CHANGED, Outcome.COMMAND_FAILED)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often to try, in seconds.
+
+    first, longest: pauses; they double. refused: the pause after a host has answered and turned us away: sshd 9.8 and
+    later lock out for a while whoever fails more often than that. patience: how long a host may go on turning us away,
+    for one whose cloud-init has not put our key there yet does so too. jitter: a number from 0 to 1.
+    """
+
+    first: float = 0.2
+    longest: float = 3.0
+    refused: float = 5.0
+    patience: float = 20.0
+    jitter: Callable[[], float] = random.random
+
+    def pause(self, count: int, outcome: Outcome) -> float:
+        """The pause after attempt number `count`, from 1."""
+        if outcome in _ANSWERS:
+            return self.refused
+        return min(self.first * 2.0 ** min(count, 16), self.longest) * (0.75 + self.jitter() / 4)
+
+
+def attempt(target: ssh.Target, session: process.Session) -> Attempt:
+    """Try once: connect, read sshd's banner, log in and run `true`."""
+    seen = probe(target, session)
+    return login(target, session) if seen.outcome is Outcome.OK else seen
+
+
+def probe(target: ssh.Target, session: process.Session) -> Attempt:
+    """Try once to connect and to read sshd's banner.
+
+    A host that still boots is asked no more: this costs next to nothing. A connection alone tells nothing, for what
+    stands in front of a host may accept it long before sshd does.
+    """
+    seconds = max(min(BANNER_SECONDS, session.deadline - time.monotonic()), 0.1)
+    try:
+        with socket.create_connection((target.address, target.port), seconds) as connection:
+            return _banner(connection, session, time.monotonic() + seconds)
+    except socket.gaierror as error:
+        return Attempt(Outcome.DNS, error.strerror or "")
+    except ConnectionRefusedError:
+        return Attempt(Outcome.REFUSED)
+    except TimeoutError:
+        return Attempt(Outcome.TIMED_OUT)
+    except OSError as error:
+        return Attempt(Outcome.UNREACHABLE, error.strerror or "")
+
+
+def login(target: ssh.Target, session: process.Session) -> Attempt:
+    """Try once to log in and run `true`."""
+    try:
+        completed = process.run(ssh.command_of(target, "true", timeout_seconds=LOGIN_SECONDS), session)
+    except errors.DeadlineError as error:
+        return Attempt(Outcome.TIMED_OUT, error.summary)
+    return ssh.classify(completed, session)
+
+
+def wait(target: ssh.Target, session: process.Session, pace: Pace = Pace()) -> Mapping[str, int]:
+    """Try until a login works; gives how often it was tried, by outcome.
+
+    Raises:
+        DeadlineError: the session's time passed without a login. NetworkError: and the name was never resolved.
+        AuthenticationError: the host went on refusing our key, or showing another one than the pinned.
+        RemoteCommandError: it let us in, and could not run `true`.
+    """
+    return _Wait(target, session, pace).perform()
+
+
+@dataclass
+class _Wait:
+    """One call of `wait`. refused_since: on the monotonic clock; when the host began to turn us away."""
+
+    target: ssh.Target
+    session: process.Session
+    pace: Pace
+    tried: Counter[str] = field(default_factory=Counter)
+    last: Attempt | None = None
+    refused_since: float | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def perform(self) -> Mapping[str, int]:
+        while True:
+            current = self.attempt()
+            if current.outcome is Outcome.OK:
+                return dict(self.tried)
+            now = time.monotonic()
+            if self.session.deadline <= now or self.out_of_patience(now):
+                raise self.error(current)
+            pause = self.pace.pause(self.tried.total(), current.outcome)
+            self.session.lifeline.wait(min(pause, max(self.session.deadline - now, 0)))
+
+    def attempt(self) -> Attempt:
+        answered = self.refused_since is not None  # then another probe would only look like one more failed login
+        current = (login if answered else attempt)(self.target, self.session)
+        self.tried[current.outcome.value] += 1
+        if current != self.last:
+            self.session.write(": ".join(filter(None, (f"login {self.tried.total()}", *_words(current)))))
+        self.last = current
+        if current.outcome not in _ANSWERS:
+            self.refused_since = None
+        elif self.refused_since is None:
+            self.refused_since = time.monotonic()
+        return current
+
+    def out_of_patience(self, now: float) -> bool:
+        return self.refused_since is not None and now - self.refused_since >= self.pace.patience
+
+    def error(self, last: Attempt) -> errors.ToolError:
+        seconds = time.monotonic() - self.began
+        where = f"{self.target.user}@{self.target.address} port {self.target.port}"
+        detail = f" ({last.detail})" if last.detail else ""
+        summary = f"no SSH login at {where} within {seconds:.0f} s: {counts(self.tried)}{detail}"
+        kind: type[errors.ToolError] = errors.DeadlineError
+        if last.outcome in _ANSWERS or set(self.tried) == {Outcome.DNS.value}:
+            kind = ssh_outcomes.ERRORS[last.outcome]
+        text = shlex.join(ssh.command_of(self.target, "true").argv)
+        return kind(self.session.redact(summary), self.session.redact(text), None, last.detail)
+
+
+def counts(tried: Mapping[str, int]) -> str:
+    """For people: how often each outcome came, in the order of the first."""
+    return ", ".join(f"{number} × {outcome}" for outcome, number in tried.items())  # noqa: RUF001 - it is meant
+
+
+def _words(current: Attempt) -> tuple[str, str]:
+    return current.outcome.value, current.detail
+
+
+def _banner(connection: socket.socket, session: process.Session, until: float) -> Attempt:
+    """Read until `SSH-2.0-OpenSSH_9.2p1 Debian-2`, which other lines may precede (RFC 4253, 4.2)."""
+    heard = b""
+    while b"\nSSH-" not in b"\n" + heard and len(heard) < _MOST_BYTES and (left := until - time.monotonic()) > 0:
+        connection.settimeout(left)
+        try:
+            data = connection.recv(256)
+        except OSError:
+            data = b""
+        if not data:
+            break
+        heard += data
+    if b"\nSSH-" in b"\n" + heard:
+        return Attempt(Outcome.OK)
+    return Attempt(Outcome.NO_BANNER, session.redact(heard.decode(errors="replace").strip()[:200]))
