@@ -61,10 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _read(options: argparse.Namespace) -> Spec:
-    if options.spec:
-        text = options.spec.read_text()
-    else:
-        text = os.environ.get(SPEC_VARIABLE) or sys.stdin.read()
+    text = options.spec.read_text() if options.spec else os.environ.get(SPEC_VARIABLE) or sys.stdin.read()
     return Spec.model_validate_json(text)
 
 

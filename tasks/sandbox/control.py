@@ -80,9 +80,10 @@ def short(directory: Path) -> Iterator[str]:
 
 def _start(directory: Path) -> None:
     stop(directory)
-    source = str(Path(__file__).parents[2])
+    # As this process finds its modules, wherever they are.
+    modules = os.pathsep.join(path for path in sys.path if path)
     argv = (sys.executable, "-P", "-m", "tasks.sandbox.listener", str(directory))
-    env = {"PATH": daemon.PATH, "PYTHONPATH": source, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(Path.home())}
+    env = {"PATH": daemon.PATH, "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(Path.home())}
     listener = daemon.start_detached(argv, cwd=Path("/"), env=env, log=directory / "listener.log")
     store.write(directory / "listener.json", json.dumps(asdict(listener)))
     deadline = time.monotonic() + _SECONDS

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tasks.adapters import daemon
 from tasks.sandbox import gate, namespaces, proxy

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import socket
 import struct
 import termios
 from pathlib import Path
+from typing import Protocol
 
 import asyncssh
 
@@ -16,6 +18,7 @@ from tasks.adapters import daemon
 from tasks.sandbox import namespaces
 from tasks.sandbox.model import HostKind
 
+_BLOCK = 65536
 HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 
 
@@ -87,18 +90,17 @@ class _Command:
 
     async def run(self) -> None:
         """Run it to its end, and hand its exit status on."""
-        if self._channel.term_type:
-            status = await self._on_terminal()
-        else:
-            status = await self._on_pipes()
-        self._channel.exit(status)
+        status = await (self._on_terminal() if self._channel.term_type else self._on_pipes())
+        self._channel.exit(status if status >= 0 else 128 - status)
 
     async def _on_pipes(self) -> int:
         pipe = asyncio.subprocess.PIPE
         process = await daemon.spawn(self._argv, stdin=pipe, stdout=pipe, stderr=pipe)
-        await self._channel.redirect(process.stdin, process.stdout, process.stderr)
-        await self._channel.stdout.drain()
-        return _status(await process.wait())
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101 - what PIPE means
+        feeding = asyncio.create_task(_feed(self._channel.stdin, process.stdin))
+        await asyncio.gather(_copy(process.stdout, self._channel.stdout), _copy(process.stderr, self._channel.stderr))
+        feeding.cancel()
+        return await process.wait()
 
     async def _on_terminal(self) -> int:
         ours, theirs = os.openpty()
@@ -107,9 +109,29 @@ class _Command:
         argv = ("setsid", "--ctty", "--wait", *self._argv)
         process = await daemon.spawn(argv, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
-        await self._channel.redirect(os.dup(ours), ours)
-        return _status(await process.wait())
+        await self._channel.redirect(os.dup(ours), ours, send_eof=False)
+        await self._channel.stdout.drain()
+        return await process.wait()
 
 
-def _status(returncode: int) -> int:
-    return returncode if returncode >= 0 else 128 - returncode
+class _Source(Protocol):
+    async def read(self, n: int = -1, /) -> bytes: ...
+
+
+class _Sink(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+    async def drain(self) -> None: ...
+
+
+async def _feed(source: _Source, sink: asyncio.StreamWriter) -> None:
+    await _copy(source, sink)
+    sink.close()
+
+
+async def _copy(source: _Source, sink: _Sink) -> None:
+    """Until `source` ends, or nobody takes from `sink` any more."""
+    with contextlib.suppress(OSError):
+        while data := await source.read(_BLOCK):
+            sink.write(data)
+            await sink.drain()

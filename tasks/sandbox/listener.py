@@ -23,6 +23,8 @@ class Listener:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._open: dict[str, tuple[daemon.Started, Doors]] = {}
+        # One at a time: the start-up's own round may meet a request for the same host.
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Open every host that runs, then do as told until this process is ended."""
@@ -46,10 +48,11 @@ class Listener:
     async def _do(self, verb: str, name: str) -> str:
         """Do it, and return what went wrong, if anything did."""
         try:
-            if verb == "open":
-                await self._open_host(name)
-            elif verb == "close":
-                self._close(name)
+            async with self._turn:
+                if verb == "open":
+                    await self._open_host(name)
+                elif verb == "close":
+                    self._close(name)
         except (OSError, ValueError, errors.StepmarkError) as error:
             return str(error)
         return ""
