@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.secrets import SecretRef
 
 
 class Settings(BaseSettings):
@@ -15,6 +18,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STEPMARK_", extra="ignore", frozen=True)
 
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis: broker, tracker and store.")
+    redis_password_file: Path | None = Field(
+        None, description="The password to put into redis_url, if it is kept in a file of its own."
+    )
     key_prefix: str = Field("stepmark", pattern=r"^[a-z0-9:_-]+$", description="Begins every key of ours in Redis.")
     encryption_key_file: Path = Field(
         Path("~/.config/stepmark/encryption.key"),
@@ -22,11 +28,16 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(Path("~/.cache/stepmark"), description="A worker's own files: only a cache.")
     fleet_file: Path | None = Field(None, description="The fleet whose schedules beat fires.")
-    tofu_binary: str | None = Field(None, description="OpenTofu's binary; unset: `tofu` where present, else `terraform`.")
+    tofu_binary: str | None = Field(
+        None, description="OpenTofu's binary; unset: `tofu` where present, else `terraform`."
+    )
     plugin_mirror: Path | None = Field(None, description="A filesystem mirror of OpenTofu providers, for use offline.")
     lease_seconds: float = Field(12.0, gt=0, description="A worker not heard of for this long is suspected dead.")
     grace_seconds: float = Field(5.0, gt=0, description="Between interrupt, terminate and kill of a program.")
     retention_days: float = Field(90.0, gt=0, description="How long runs, logs and traces are kept.")
+    pulse_file: Path | None = Field(
+        None, description="Touched by a worker or beat every few seconds while it does its work; for health checks."
+    )
 
     @property
     def renew_seconds(self) -> float:
@@ -41,9 +52,18 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load() -> Settings:
-    """The settings of this process.
+    """The settings of this process, the Redis password put into its URL.
 
     Raises:
         pydantic.ValidationError: a variable cannot be read.
+        config.errors.SecretError: the password's file cannot be read.
     """
-    return Settings()
+    settings = Settings()
+    if settings.redis_password_file is None:
+        return settings
+    password = SecretRef(reference=f"file:{settings.redis_password_file.expanduser()}").resolve()
+    url = urlsplit(settings.redis_url.get_secret_value())
+    user, _, host = url.netloc.rpartition("@")
+    login = f"{user.partition(':')[0]}:{quote(password, safe='')}"
+    whole = url._replace(netloc=f"{login}@{host}").geturl()
+    return settings.model_copy(update={"redis_url": SecretStr(whole)})

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import schedule
+from workers import pulse, schedule
 
 
 def _configuration() -> dict[str, Any]:
@@ -24,6 +24,7 @@ app = Celery(
 )
 # A function: the settings are read when the app is first used, not when this module is imported.
 app.add_defaults(_configuration)
+app.steps["consumer"].add(pulse.Pulse)
 
 
 @after_setup_logger.connect
