@@ -11,10 +11,9 @@ from pathlib import Path
 
 import config
 from tasks import errors
-from tasks.adapters import ansible_events, process
+from tasks.adapters import ansible_events, process, ssh
 
 PLAYBOOKS = Path(config.__file__).parent / "templates" / "ansible"
-HOST = "host"
 PERSIST_SECONDS = 30
 CLOSE_SECONDS = 5
 
@@ -23,7 +22,7 @@ CLOSE_SECONDS = 5
 class Play:
     """One playbook for one host.
 
-    playbook: its file's name in `PLAYBOOKS`. folder: holds `inventory.json`, whose one host is `HOST`, and `vars.json`.
+    playbook: its file's name in `PLAYBOOKS`. folder: has `inventory.json`, with `ssh.ALIAS` as its host, and `vars.json`.
     host_key: the host's pinned public key, as `ssh-ed25519 AAAA…`. private_key: the file of the login's key.
     """
 
@@ -53,11 +52,11 @@ def play(request: Play, session: process.Session) -> PlayResult:
     # Control sockets live here, and the path of a socket is at most 108 bytes: so no long TMPDIR.
     with tempfile.TemporaryDirectory(prefix="stepmark-", dir="/tmp") as name:
         private = Path(name)
-        (private / "known_hosts").write_text(f"{HOST} {request.host_key}\n", encoding="utf-8")
+        ssh.pin(private / "known_hosts", request.host_key)
         try:
             completed = process.run(_command(request, private), session)
         finally:
-            _close_connections(private, session)
+            _close_connection(private, session)
         events = ansible_events.read(private / "events")
     problem = ansible_events.problem(events, completed, session.redact)
     if problem is not None:
@@ -80,41 +79,35 @@ def _command(request: Play, private: Path) -> process.Command:
 
 def _environment(request: Play, private: Path) -> dict[str, str]:
     return {
-        "LC_ALL": "C.UTF-8",
         "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "local"),
         "ANSIBLE_PRIVATE_KEY_FILE": str(request.private_key),
         "ANSIBLE_SSH_ARGS": _ssh_arguments(private),
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / "control"),
         "STEPMARK_EVENTS": str(private / "events"),
     }
 
 
 def _ssh_arguments(private: Path) -> str:
-    """No file of the user's is read; the key is the given one, and the host's key must be the pinned one."""
     options = {
-        "BatchMode": "yes",
+        **ssh.OPTIONS,
         "ControlMaster": "auto",
+        "ControlPath": str(private / "control"),
         "ControlPersist": f"{PERSIST_SECONDS}s",
-        "GlobalKnownHostsFile": "/dev/null",
-        "HostKeyAlias": HOST,
-        "IdentitiesOnly": "yes",
-        "ServerAliveCountMax": "3",
-        "ServerAliveInterval": "15",
         "StrictHostKeyChecking": "yes",
         "UserKnownHostsFile": str(private / "known_hosts"),
     }
     return shlex.join(["-F", "/dev/null", *(part for item in options.items() for part in ("-o", "=".join(item)))])
 
 
-def _close_connections(private: Path, session: process.Session) -> None:
-    """End the SSH masters that Ansible left behind: one that lives on would hide a changed key from the next play.
+def _close_connection(private: Path, session: process.Session) -> None:
+    """End the SSH master that Ansible left behind: one that lives on would hide a changed key for a while.
 
-    Where even that fails they end by themselves after `PERSIST_SECONDS`, and the play's own error is the one to tell.
+    Where even that fails it ends by itself after `PERSIST_SECONDS`, and the play's own error is the one to tell.
     """
-    for socket in private.glob("control/*"):
-        argv = ("ssh", "-q", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", HOST)
+    socket = private / "control"
+    if socket.exists():
+        argv = ("ssh", "-q", "-F", "/dev/null", "-o", f"ControlPath={socket}", "-O", "exit", ssh.ALIAS)
         with contextlib.suppress(errors.StepmarkError):
             process.run(process.Command(argv, cwd=private, timeout_seconds=CLOSE_SECONDS), session)
 

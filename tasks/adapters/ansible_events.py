@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks import errors
-from tasks.adapters import process
+from tasks.adapters import process, ssh_outcomes
 
 SUMMARY_CHARACTERS = 400
 
-# By message, because SSH has one exit status for all of these. The first that is found counts.
-_UNREACHABLE: tuple[tuple[str, type[errors.ToolError]], ...] = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", errors.AuthenticationError),
-    ("Host key verification failed", errors.AuthenticationError),
-    ("Permission denied (", errors.AuthenticationError),
-    ("Too many authentication failures", errors.AuthenticationError),
-    ("timed out", errors.DeadlineError),
-)
+_PREFIX = re.compile(r"^(Task failed: )?(Failed to connect to the host via ssh: )?")
 _TEMPLATE = re.compile(r"is undefined|undefined variable|has no attribute|[Ss]yntax error in (?:template|expression)")
 
 
@@ -51,17 +45,19 @@ def problem(
     events: Sequence[Event], completed: process.Completed, redact: Callable[[str], str]
 ) -> errors.StepmarkError | None:
     """The error that the play ended with, or None: first what the events say, then the exit status and the output."""
+    if completed.exit_status == 0 and any(e.event == "ok" for e in events):
+        return None
     failure = _Failure(completed, redact)
-    event = next((e for e in events if e.event in ("failed", "unreachable") and not e.ignored), None)
-    if completed.exit_status < 0:
-        return failure.tool(errors.RemoteCommandError, f"ansible-playbook was ended by signal {-completed.exit_status}")
-    if completed.exit_status > 0 and event is not None:
-        return failure.unreachable(event) if event.event == "unreachable" else failure.task(event)
-    if completed.exit_status > 0:
-        return failure.tool(errors.PlaybookError, f"the playbook could not be run: {_complaint(completed.stderr)}")
-    if not any(e.event == "ok" for e in events):
+    if completed.exit_status == 0:
         return failure.tool(errors.PlaybookError, "the playbook ran no task")
-    return None
+    ending = _signal(completed.exit_status)
+    if ending is not None:
+        return failure.tool(errors.RemoteCommandError, f"ansible-playbook was ended by signal {ending}")
+    # The last one: those before it were rescued.
+    event = next((e for e in reversed(events) if e.event in ("failed", "unreachable") and not e.ignored), None)
+    if event is not None:
+        return failure.unreachable(event) if event.event == "unreachable" else failure.task(event)
+    return failure.tool(errors.PlaybookError, f"the playbook could not be run: {_complaint(completed.stderr)}")
 
 
 @dataclass(frozen=True)
@@ -70,15 +66,18 @@ class _Failure:
     redact: Callable[[str], str]
 
     def unreachable(self, event: Event) -> errors.StepmarkError:
-        kind = next((kind for text, kind in _UNREACHABLE if text in event.msg), errors.NetworkError)
-        return self.tool(kind, f"the host cannot be reached: {event.msg}")
+        attempt = ssh_outcomes.classify(255, _PREFIX.sub("", event.msg))
+        kind = ssh_outcomes.ERRORS[attempt.outcome]
+        # What SSH does not explain is still no command that failed: none was run.
+        kind = errors.NetworkError if kind is errors.RemoteCommandError else kind
+        return self.tool(kind, f"the host cannot be reached: {attempt.outcome}: {attempt.detail}")
 
     def task(self, event: Event) -> errors.StepmarkError:
         """Asserts in our playbooks check the operator's parameters, and nothing else."""
         if event.module in ("ansible.builtin.assert", "assert"):
             return errors.ConfigurationError(self.line(event.msg))
         if _TEMPLATE.search(event.msg):
-            return errors.TemplateError(f"of task '{event.name}'", self.line(event.msg))
+            return errors.TemplateError(f"of task '{event.name}'", self.line(_PREFIX.sub("", event.msg)))
         reason = ": ".join(part for part in (event.msg, _last(event.stderr)) if part)
         return self.tool(errors.RemoteCommandError, f"task '{event.name}' failed: {reason}")
 
@@ -95,6 +94,13 @@ def _event(line: bytes) -> Event | None:
         return Event.model_validate_json(line)
     except ValidationError:
         return None
+
+
+def _signal(exit_status: int) -> int | None:
+    """The signal that ended it, if one did. Ansible itself makes 99 of an interrupt."""
+    if exit_status == 99:
+        return signal.SIGINT
+    return -exit_status if exit_status < 0 else exit_status - 128 if exit_status > 128 else None
 
 
 def _last(text: str) -> str:

@@ -20,7 +20,7 @@ from tasks.adapters.ssh_outcomes import Attempt
 CONNECT_SECONDS = 10
 # Host keys are kept under this name: the same on every port and address, and one line a host.
 ALIAS = "host"
-_OPTIONS = {
+OPTIONS = {
     "BatchMode": "yes",
     "CheckHostIP": "no",
     "ConnectTimeout": str(CONNECT_SECONDS),
@@ -115,7 +115,7 @@ def command_of(target: Target, command: str, *, timeout_seconds: float | None = 
     """OpenSSH's client, told to run `command` and to read no configuration of the machine's or the user's."""
     known = target.known_hosts.exists() and target.known_hosts.stat().st_size > 0
     options = {
-        **_OPTIONS,
+        **OPTIONS,
         "StrictHostKeyChecking": "yes" if known else "accept-new",
         "UserKnownHostsFile": f'"{target.known_hosts}"',  # its value is a list of names, parted by spaces
     }

@@ -15,6 +15,7 @@ from tasks.result import Ending, Result
 from tasks.steps.registry import step
 
 FOLDER = "ansible"
+_DOCKER = (Need.PACKAGES, Need.SERVICES, Need.CONTAINERS)
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,16 @@ def render(facts: Facts, context: StepContext) -> Result:
 @step("ansible.install_docker")
 def install_docker(facts: Facts, context: StepContext) -> Result:
     """Install Docker's engine, have it run, and let the login user use it."""
-    return _play(_Playbook("install-docker.yml", (Need.PACKAGES, Need.SERVICES, Need.CONTAINERS)), facts, context)
+    return _play(_Playbook("install-docker.yml", _DOCKER), facts, context)
 
 
 @step("ansible.install_compose")
 def install_compose(facts: Facts, context: StepContext) -> Result:
     """Install Docker Compose, from the distribution or by a checked download."""
-    return _play(_Playbook("install-docker-compose.yml", (Need.PACKAGES,)), facts, context)
+    downloads = context.environment.parameters.compose.method == "download"
+    # A plugin is nothing without Docker; the package brings a program of its own.
+    needs = _DOCKER if downloads else (Need.PACKAGES,)
+    return _play(_Playbook("install-docker-compose.yml", needs), facts, context)
 
 
 @step("ansible.security_updates")
@@ -70,15 +74,16 @@ def firewall(facts: Facts, context: StepContext) -> Result:
 
 
 def _play(playbook: _Playbook, facts: Facts, context: StepContext) -> Result:
-    lacks = registry.get(context.environment.provider.name).lacks(context.environment)
+    lacks = registry.get(context.environment).lacks(context.environment)
     for need in playbook.needs:
         if need in lacks:
             return Result(facts, Ending.NOT_POSSIBLE, lacks[need])
-    if facts.host_key is None:
+    pinned = facts.host_key
+    if pinned is None:
         raise errors.AuthenticationError("no host key is pinned yet: the step that waits for SSH learns it")
     facts = render(facts, context).facts
     with ssh.identity(context.environment.ssh.key, context.session.redact) as private_key:
-        request = ansible.Play(playbook.file, context.workspace / FOLDER, facts.host_key, private_key)
+        request = ansible.Play(playbook.file, context.workspace / FOLDER, pinned, private_key)
         done = ansible.play(request, context.session)
     missing = [f"{need} is missing: {lacks[need]}" for need in playbook.wants if need in lacks]
     note = "; ".join([f"{done.changed} changed, {done.ok} ok", *missing])
@@ -102,7 +107,7 @@ def _inventory(facts: Facts, context: StepContext) -> Mapping[str, object]:
         "ansible_port": facts.ssh_port or declared.port,
         "ansible_user": declared.user,
     }
-    return {"all": {"hosts": {ansible.HOST: host}}}
+    return {"all": {"hosts": {ssh.ALIAS: host}}}
 
 
 def _variables(context: StepContext) -> Mapping[str, object]:

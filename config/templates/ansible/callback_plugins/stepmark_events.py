@@ -99,7 +99,7 @@ def _failure(values: dict[str, Any]) -> dict[str, Any]:
         values = next((turn for turn in turns if turn.get("failed") or turn.get("unreachable")), values)
     status = values.get("rc")
     return {
-        "msg": str(values.get("msg", ""))[:TEXT_LIMIT],
+        "msg": str(values.get("msg") or values.get("censored") or "")[:TEXT_LIMIT],
         "rc": status if isinstance(status, int) else None,
         "stderr": "\n".join(str(values.get("stderr") or "").splitlines()[-STDERR_LINES:])[-TEXT_LIMIT:],
     }
