@@ -1,0 +1,151 @@
+"""Enqueue: launches runs and waits for their ends, for all commands that do so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.markup import escape
+
+from tasks.failure import RunStatus
+from workers.cli import outcomes, output, progress, reports, watch
+from workers.cli.outcomes import Outcome
+from workers.cli.reports import Exit, Report
+from workers.cli.watch import Watch
+from workers.records import RunRecord
+from workers.refusals import BusyError, RefusedError
+from workers.runtime import Base
+from workers.tracker import Place
+
+Start = Callable[[], Place]
+_NO_WORKER_SECONDS = 10.0
+_LEASE_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a command goes about it."""
+
+    detach: bool = False
+    as_json: bool = False
+
+
+class Enqueued:
+    """The runs that one command launches. A refusal of one environment does not stop the others."""
+
+    def __init__(self, base: Base, starts: Mapping[str, Start], manner: Manner) -> None:
+        self._base = base
+        self._starts = starts
+        self._manner = manner
+        self._launched: dict[str, str] = {}
+        self._refusals: dict[str, Report] = {}
+
+    def perform(self) -> tuple[tuple[Outcome, ...], bool]:
+        """Launch, and wait unless detached. The outcomes, and whether the operator interrupted."""
+        after = watch.position(self._base)
+        interrupted = False
+        try:
+            self._launch()
+            if not self._manner.detach:
+                follow(Watch(self._base, self._launched.values(), after), as_json=self._manner.as_json)
+        except KeyboardInterrupt:
+            interrupted = True
+        return self._outcomes(), interrupted
+
+    def _launch(self) -> None:
+        for name, start in self._starts.items():
+            try:
+                self._launched[name] = self._patiently(start).run
+            except RefusedError as error:
+                self._refusals[name] = reports.report(error) or Report(Exit.REFUSED, "refused", str(error))
+
+    def _patiently(self, start: Start) -> Place:
+        """Start; if a lost worker's tools may still be at work, wait until they must have ended."""
+        for _ in range(_LEASE_TRIES):
+            try:
+                return start()
+            except BusyError as error:
+                seconds = self._held_seconds(self._base.store.run(error.run))
+                if seconds is None:
+                    raise
+                output.err().print(escape(f"{error}; its worker is lost: trying again in {seconds:.0f} s"))
+                time.sleep(seconds)
+        return start()
+
+    def _held_seconds(self, holder: RunRecord) -> float | None:
+        if holder.display is not RunStatus.LOST:
+            return None
+        left = self._base.settings.takeover_seconds - (holder.read_at - (holder.lease_until or holder.read_at))
+        return max(left, 0.0) + 0.5
+
+    def _outcomes(self) -> tuple[Outcome, ...]:
+        names = tuple(self._starts)
+        environments = {record.name: record for record in self._base.store.environments() if record.name in names}
+        runs = self._base.store.runs(self._launched.values())
+        following = [run.next for run in runs.values() if run.next and run.status is RunStatus.SUCCEEDED]
+        now = {**runs, **self._base.store.runs(following)}
+        return outcomes.gather(
+            [name for name in names if name in self._launched or name in self._refusals],
+            environments,
+            {record.environment: record for record in now.values()},
+            self._refusals,
+        )
+
+
+def follow(watched: Watch, *, as_json: bool) -> None:
+    """Show how the runs go on until none does."""
+    if as_json:
+        while not watched.over:
+            watched.poll()
+        return
+    with progress.display(output.err()) as shown:
+        shown.update([], watched.records.values(), "")
+        while not watched.over:
+            news = watched.poll()
+            shown.update(news, watched.records.values(), _warning(watched))
+
+
+def finish(base: Base, starts: Mapping[str, Start], manner: Manner, **extra: Any) -> int:
+    """Launch, wait, and say what became of it; gives the exit status. extra: more for the JSON document."""
+    found, interrupted = Enqueued(base, starts, manner).perform()
+    return conclude(found, manner, interrupted=interrupted, **extra)
+
+
+def conclude(found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **extra: Any) -> int:
+    """Say what became of the environments; gives the exit status."""
+    status = Exit.INTERRUPTED if interrupted else outcomes.exit_status(found)
+    if manner.as_json:
+        output.emit({"environments": [outcome.shape() for outcome in found], "exit_status": int(status), **extra})
+        return status
+    console = output.out()
+    if manner.detach and not interrupted:
+        _ids(found)
+    else:
+        outcomes.show(found, console)
+    if interrupted:
+        names = " ".join(outcome.environment for outcome in found if outcome.run)
+        console.print(
+            f"\nThe runs go on. `stepmark status --follow {names}` follows them, `stepmark status` looks once."
+        )
+    return status
+
+
+def _ids(found: Sequence[Outcome]) -> None:
+    """On standard output only the runs' ids: `NAME ID` a line."""
+    for outcome in found:
+        if outcome.run:
+            output.out().print(f"{outcome.environment} {outcome.run.run}")
+        if outcome.refusal:
+            text = f"{outcome.environment}: refused: {outcome.refusal.message}; {outcome.refusal.help}"
+            output.err().print(escape(text))
+
+
+def _warning(watched: Watch) -> str:
+    seconds = watched.waiting_seconds
+    if seconds < _NO_WORKER_SECONDS:
+        return ""
+    waiting = [name for name, record in watched.records.items() if record.status is RunStatus.QUEUED]
+    names = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
+    return f"no worker has taken {names} for {_NO_WORKER_SECONDS:.0f} s: is one running? `stepmark worker`"

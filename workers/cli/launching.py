@@ -1,0 +1,158 @@
+"""`up`, `provision`, `configure`, `register`, `destroy`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from config.fleet import EnvironmentSpec
+from tasks.context import Options
+from workers import celery, runlog, verbs
+from workers.cli import connect, enqueue, options, output
+from workers.cli.enqueue import Manner, Start
+from workers.cli.options import Chosen
+from workers.launch import Launcher, Request
+from workers.records import EnvironmentRecord
+from workers.runtime import Base
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Stop before anything is changed, and show the plan.")]
+_PLAN_STEP = "opentofu-plan"
+
+
+def up(
+    fleet: options.FleetFile = None,
+    env: options.Env = None,
+    group: options.Group = None,
+    label: options.Label = None,
+    allow_destroy: options.AllowDestroy = False,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+) -> int:
+    """Provision (or register) the environments of a fleet, then configure them.
+
+    Example: stepmark up examples/demo.yaml --group web
+    """
+    specs = Chosen(fleet, env, group, label).specs()
+    return _launch("up", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json))
+
+
+def provision(
+    fleet: options.FleetFile = None,
+    env: options.Env = None,
+    group: options.Group = None,
+    label: options.Label = None,
+    plan: Plan = False,
+    allow_destroy: options.AllowDestroy = False,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+) -> int:
+    """Make the hosts and wait until they are ready; with --plan, only say what would be made.
+
+    Example: stepmark provision fleet.yaml --env web-1 --plan
+    """
+    specs = Chosen(fleet, env, group, label).specs()
+    if plan:
+        if detach:
+            raise typer.BadParameter("a plan is shown when it is made: leave out --detach", param_hint="--plan")
+        return _plan(specs, as_json=as_json)
+    return _launch("provision", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json))
+
+
+def configure(
+    fleet: options.FleetFile = None,
+    env: options.Env = None,
+    group: options.Group = None,
+    label: options.Label = None,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+) -> int:
+    """Configure hosts that have been provisioned or registered.
+
+    Example: stepmark configure fleet.yaml --label tier=web
+    """
+    return _launch("configure", Chosen(fleet, env, group, label).specs(), Options(), Manner(detach, as_json))
+
+
+def register(
+    fleet: options.FleetFile = None,
+    env: options.Env = None,
+    group: options.Group = None,
+    label: options.Label = None,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+) -> int:
+    """Take on hosts that already exist.
+
+    Example: stepmark register fleet.yaml --env old-1
+    """
+    return _launch("register", Chosen(fleet, env, group, label).specs(), Options(), Manner(detach, as_json))
+
+
+def destroy(
+    environments: options.Environments,
+    yes: Yes = False,
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+) -> int:
+    """Destroy the hosts of environments; their history and traces stay. Asks first.
+
+    Example: stepmark destroy web-1 web-2 --yes
+    """
+    base = connect.base()
+    records = [base.store.environment(name) for name in dict.fromkeys(environments)]
+    if not yes:
+        _ask(records)
+    specs = [connect.spec(record) for record in records]
+    return enqueue.finish(base, _starts(base, "destroy", specs, Options()), Manner(detach, as_json))
+
+
+def _launch(verb: str, specs: Iterable[EnvironmentSpec], chosen: Options, manner: Manner) -> int:
+    base = connect.base()
+    return enqueue.finish(base, _starts(base, verb, specs, chosen), manner)
+
+
+def _starts(base: Base, verb: str, specs: Iterable[EnvironmentSpec], chosen: Options) -> dict[str, Start]:
+    launcher, user = Launcher(base, celery.app), verbs.whoami()
+
+    def start(spec: EnvironmentSpec) -> Start:
+        request = Request(spec, verbs.workflows(verb, spec), user, f"{verb} by {user}", chosen)
+        return lambda: launcher.launch(request)
+
+    return {spec.name: start(spec) for spec in specs}
+
+
+def _ask(records: list[EnvironmentRecord]) -> None:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="destroy")
+    console = output.err()
+    console.print("This destroys:")
+    for record in records:
+        console.print(f"  {record.name}: {record.state.value}, provider {connect.spec(record).provider.name}")
+    if not typer.confirm("Go on?", default=False, err=True):
+        raise typer.Abort
+
+
+def _plan(specs: tuple[EnvironmentSpec, ...], *, as_json: bool) -> int:
+    base = connect.base()
+    manner = Manner(as_json=as_json)
+    found, interrupted = enqueue.Enqueued(base, _starts(base, "plan", specs, Options()), manner).perform()
+    plans = {outcome.environment: _made(base, outcome.environment, outcome.run.run) for outcome in found if outcome.run}
+    if not as_json:
+        for name, plan in plans.items():
+            output.out().print(f"[bold]{name}[/]: {escape(plan['summary'])}\n{escape(plan['text'])}")
+    return enqueue.conclude(found, manner, interrupted=interrupted, plans=plans)
+
+
+def _made(base: Base, environment: str, run: str) -> dict[str, Any]:
+    """The plan that a run made: the counts, a line about them, and what OpenTofu printed."""
+    counts = base.store.facts(environment).plan
+    text = "\n".join(entry.text for entry in runlog.read(base.client, base.keys, run) if entry.step == _PLAN_STEP)
+    if counts is None:
+        return {"counts": None, "summary": "no plan was made", "text": text}
+    summary = f"{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy"
+    return {"counts": counts.model_dump(), "summary": summary, "text": text}

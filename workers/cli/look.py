@@ -1,0 +1,186 @@
+"""`status` and `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.facts import Facts
+from workers.cli import connect, enqueue, options, output, words
+from workers.cli.watch import Watch, position
+from workers.records import EnvironmentRecord, RunRecord
+from workers.runtime import Base
+
+_HISTORY = 10
+SomeEnvironments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ENV...]", help="Default: all.", autocompletion=options.complete_environment),
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show the runs that go on, until they have ended.")]
+
+
+def status(
+    environments: SomeEnvironments = None,
+    follow: Follow = False,
+    as_json: options.Json = False,
+) -> int:
+    """List environments: their state, where their run is, and how the last one failed.
+
+    Example: stepmark status web-1 web-2 --follow
+    """
+    base = connect.base()
+    records = _records(base, environments)
+    if follow:
+        after = position(base)
+        enqueue.follow(Watch(base, [record.run for record in records if record.run], after), as_json=as_json)
+        records = _records(base, environments)
+    runs = base.store.runs(record.last_run for record in records if record.last_run)
+    rows = [(record, runs.get(record.last_run or "")) for record in records]
+    if as_json:
+        output.emit({"environments": [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]})
+    elif rows:
+        output.out().print(_table(rows))
+    else:
+        output.err().print("There are no environments yet: `stepmark up` makes the first.")
+    return 0
+
+
+def show(environment: options.Environment, as_json: options.Json = False) -> int:
+    """Show all that is known of an environment: its facts, the steps of its last run, its failure, its history.
+
+    Example: stepmark show web-3
+    """
+    base = connect.base()
+    record = base.store.environment(environment)
+    facts, history = base.store.facts(environment), base.store.history(environment)
+    runs = base.store.runs(history)
+    run = runs.get(record.last_run or "")
+    if as_json:
+        shape = environment_shape(record) | {
+            "spec": connect.spec(record).model_dump(mode="json"),
+            "facts": facts.model_dump(mode="json"),
+            "run": run_shape(run),
+            "history": [run_shape(runs[each]) for each in history if each in runs],
+            "traces": list(base.store.traces(environment)),
+        }
+        output.emit(shape)
+        return 0
+    console = output.out()
+    console.print(f"[bold]{record.name}[/]  {words.state(record)}  since {words.moment(record.updated_at)}")
+    _print_facts(console, facts)
+    if run:
+        _print_run(console, run)
+    _print_history(console, [runs[each] for each in history if each in runs])
+    return 0
+
+
+def environment_shape(record: EnvironmentRecord) -> dict[str, Any]:
+    """An environment as JSON, without its specification."""
+    return {
+        "environment": record.name,
+        "state": record.state.value,
+        "partial": bool(record.partial),
+        "revision": record.revision,
+        "created_at": record.created_at,
+        "updated_at": record.updated_at,
+    }
+
+
+def run_shape(run: RunRecord | None) -> dict[str, Any] | None:
+    """A run as JSON, without its token."""
+    if run is None:
+        return None
+    kept = run.model_dump(
+        mode="json", exclude={"token", "delivery", "execution", "names", "environment", "read_at", "completed"}
+    )
+    steps = {step.index: step.model_dump(mode="json") for step in run.completed}
+    return kept | {"status": run.display.value, "steps": [steps.get(i) or _open(run, i) for i in _places(run)]}
+
+
+def _places(run: RunRecord) -> range:
+    return range(1, run.total + 1)
+
+
+def _open(run: RunRecord, index: int) -> dict[str, Any]:
+    """A step that has not ended well, in the shape of those that have."""
+    ending = run.display.value if index == run.index else "pending"
+    attempt = run.attempt if index == run.index else 0
+    seconds = run.failure.step_duration_seconds if index == run.index and run.failure else None
+    return {
+        "step": run.names[index - 1],
+        "index": index,
+        "ending": ending,
+        "seconds": seconds,
+        "attempt": attempt,
+        "note": "",
+    }
+
+
+def _records(base: Base, names: list[str] | None) -> list[EnvironmentRecord]:
+    if names:
+        return [base.store.environment(name) for name in dict.fromkeys(names)]
+    return list(base.store.environments())
+
+
+def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("environment", "state", "last run", "status", "since", "failure"):
+        table.add_column(heading, no_wrap=True)
+    for record, run in rows:
+        cells = (words.place(run), words.status(run), _ago(run), _kind(run)) if run else ("-", "", "", "")
+        table.add_row(record.name, words.state(record), *cells)
+    return table
+
+
+def _ago(run: RunRecord) -> str:
+    return words.span(run.read_at - words.since(run))
+
+
+def _kind(run: RunRecord) -> str:
+    return run.failure.error_kind.value if run.failure else ""
+
+
+def _print_facts(console: Console, facts: Facts) -> None:
+    known: Mapping[str, Any] = facts.model_dump(mode="json", exclude_none=True)
+    if not known:
+        return
+    console.print("\n[bold]facts[/]")
+    for name, value in known.items():
+        console.print(f"  {name:<16} {escape(_plain(value))}")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+
+
+def _print_run(console: Console, run: RunRecord) -> None:
+    attempt = f", epoch {run.epoch}" if run.epoch > 1 else ""
+    console.print(f"\n[bold]run {run.run}[/]  {words.place(run)}  {words.status(run)}{attempt}")
+    console.print(f"  by {escape(run.user)} (unauthenticated), {escape(run.trigger)}, {words.moment(run.created_at)}")
+    shape = run_shape(run) or {}
+    for step in shape["steps"]:
+        seconds = "" if step["seconds"] is None else words.span(step["seconds"])
+        mark = f"  {step['index']}/{run.total} {step['step']:<28} {step['ending']:<13} {seconds:>7}  {step['note']}"
+        console.print(escape(mark.rstrip()), style="red" if step["ending"] in ("failed", "lost") else None)
+    if run.failure:
+        console.print("\n[bold]failure[/]")
+        for line in words.failure_lines(run.failure):
+            console.print(f"  {escape(line)}")
+    elif advice := words.advice(run):
+        console.print(f"\nnext: {escape(advice)}")
+
+
+def _print_history(console: Console, runs: list[RunRecord]) -> None:
+    console.print("\n[bold]history[/]")
+    for run in runs[:_HISTORY]:
+        kind = f"  {_kind(run)}" if run.failure else ""
+        console.print(f"  {words.moment(run.created_at)}  {run.run}  {words.place(run)}  {words.status(run)}{kind}")
+    if len(runs) > _HISTORY:
+        console.print(f"  and {len(runs) - _HISTORY} older ones: --json has them all")

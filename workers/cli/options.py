@@ -1,0 +1,104 @@
+"""The arguments and options that several commands share, and how they complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, cast
+
+import redis
+import typer
+
+from config import fleet as fleets
+from config import settings as settings_module
+from config.errors import FleetFileError
+from config.fleet import EnvironmentSpec, Fleet
+from config.schedules import Selection
+from tasks import fleetcheck
+from tasks.errors import StepmarkError
+from workers.keys import Keys
+
+_COMPLETION_SECONDS = 0.5
+
+
+def complete_environment(incomplete: str) -> list[str]:
+    """The environments in Redis whose names begin so; none if it does not answer at once."""
+    try:
+        settings = settings_module.load()
+        with redis.Redis.from_url(
+            settings.redis_url.get_secret_value(),
+            decode_responses=True,
+            socket_timeout=_COMPLETION_SECONDS,
+            socket_connect_timeout=_COMPLETION_SECONDS,
+        ) as client:
+            names = cast("set[str]", client.smembers(Keys(settings.key_prefix).environments()))
+    except (redis.RedisError, ConfigError, StepmarkError, ValueError):  # pydantic's are ValueErrors
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text, errors included.")]
+FleetFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FLEET]", help="The fleet file. Default: STEPMARK_FLEET_FILE, else ./fleet.yaml."),
+]
+Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME", help="Only this environment (repeatable).")]
+Group = Annotated[list[str] | None, typer.Option("--group", metavar="NAME", help="Only this group (repeatable).")]
+Label = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Only with it (repeatable).")]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the runs' ids and return; the runs go on.")]
+AllowDestroy = Annotated[
+    bool, typer.Option("--allow-destroy", help="Go on even if the plan destroys or replaces what exists.")
+]
+Environment = Annotated[
+    str, typer.Argument(metavar="ENV", help="The environment's name.", autocompletion=complete_environment)
+]
+Environments = Annotated[
+    list[str],
+    typer.Argument(metavar="ENV...", help="The environments' names.", autocompletion=complete_environment),
+]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the operator chose of a fleet, on the command line."""
+
+    file: Path | None
+    environments: Sequence[str] | None
+    groups: Sequence[str] | None
+    labels: Sequence[str] | None
+
+    def specs(self) -> tuple[EnvironmentSpec, ...]:
+        """The chosen environments, in the order of the file.
+
+        Raises:
+            FleetFileError, SelectionError: the file or the choice cannot be used.
+        """
+        selection = Selection.model_construct(  # a name of another form is an unknown one
+            environments=tuple(self.environments or ()), groups=tuple(self.groups or ()), labels=self._labels()
+        )
+        return load(self.file).select(selection)
+
+    def _labels(self) -> dict[str, str]:
+        pairs = [text.partition("=") for text in self.labels or ()]
+        for key, separator, _ in pairs:
+            if not separator:
+                raise typer.BadParameter(f"{key!r} is not KEY=VALUE", param_hint="--label")
+        return {key: value for key, _, value in pairs}
+
+
+def load(file: Path | None) -> Fleet:
+    """The fleet in `file`, or in the default place, with the names in it checked.
+
+    Raises:
+        FleetFileError: it cannot be used.
+    """
+    fleet = fleets.load(file or default_fleet())
+    if problems := fleetcheck.check(fleet):
+        raise FleetFileError(problems)
+    return fleet
+
+
+def default_fleet() -> Path:
+    """The fleet file when none is named."""
+    return settings_module.load().fleet_file or Path("fleet.yaml")

@@ -1,0 +1,111 @@
+"""Outcome: what became of each environment that a command was about; the table, the JSON and the exit status of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from tasks.failure import RunStatus
+from workers.cli import words
+from workers.cli.reports import Exit, Report
+from workers.records import EnvironmentRecord, RunRecord
+
+_BAD = (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of one environment: its record and its run as they are now, or why nothing was launched."""
+
+    environment: str
+    record: EnvironmentRecord | None
+    run: RunRecord | None
+    refusal: Report | None
+
+    @property
+    def word(self) -> str:
+        """`refused`, or the run's status as shown."""
+        return self.run.display.value if self.run else "refused"
+
+    @property
+    def status(self) -> Exit:
+        """What it alone would make of the exit status."""
+        if self.run is None:
+            return self.refusal.status if self.refusal else Exit.REFUSED
+        return Exit.FAILED if self.run.display in _BAD else Exit.OK
+
+    def shape(self) -> dict[str, Any]:
+        """As JSON."""
+        run = self.run
+        return {
+            "environment": self.environment,
+            "outcome": self.word,
+            "state": self.record.state.value if self.record else None,
+            "partial": bool(self.record and self.record.partial),
+            "run": run.run if run else None,
+            "workflow": run.workflow if run else None,
+            "step": run.step if run else None,
+            "index": run.index if run else None,
+            "total": run.total if run else None,
+            "failure": run.failure.model_dump(mode="json") if run and run.failure else None,
+            "error": self.refusal.shape() if self.refusal else None,
+        }
+
+
+def exit_status(outcomes: Sequence[Outcome]) -> Exit:
+    """One for all: 5 if some went well and some did not; 1 if all went badly, but 3 if all were refused."""
+    found = {outcome.status for outcome in outcomes}
+    if Exit.OK in found and len(found) > 1:
+        return Exit.PARTLY
+    return found.pop() if len(found) == 1 else Exit.FAILED
+
+
+def show(outcomes: Sequence[Outcome], console: Console) -> None:
+    """The table, and each failure and refusal in short with what to do next."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("environment", "state", "run", "outcome", "took"):
+        table.add_column(heading, no_wrap=True)
+    for outcome in outcomes:
+        table.add_row(*_row(outcome))
+    console.print(table)
+    for outcome in outcomes:
+        for line in _explanation(outcome):
+            console.print(line)
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    state = words.state(outcome.record) if outcome.record else "-"
+    run = outcome.run
+    if run is None:
+        return outcome.environment, state, "-", "[yellow]refused[/]", ""
+    took = words.span((run.ended_at or run.read_at) - (run.started_at or run.created_at))
+    return outcome.environment, state, words.place(run), words.status(run), took
+
+
+def _explanation(outcome: Outcome) -> list[str]:
+    if outcome.refusal:
+        lines = [f"{outcome.environment}: refused: {outcome.refusal.message}", f"  next:    {outcome.refusal.help}"]
+    elif outcome.run and outcome.run.failure:
+        lines = words.failure_lines(outcome.run.failure)
+    elif outcome.run and outcome.run.display is RunStatus.LOST:
+        lost = f"its worker {outcome.run.worker} is not heard of any more"
+        lines = [f"{outcome.environment}: lost at {words.place(outcome.run)}: {lost}"]
+        lines.append(f"  next:    {words.advice(outcome.run)}")
+    else:
+        return []
+    return ["", f"[bold]{escape(lines[0])}[/]", *map(escape, lines[1:])]
+
+
+def gather(
+    names: Sequence[str],
+    environments: Mapping[str, EnvironmentRecord],
+    runs: Mapping[str, RunRecord],
+    refusals: Mapping[str, Report],
+) -> tuple[Outcome, ...]:
+    """The outcomes of the environments in `names`, from what is known of each, by its name."""
+    return tuple(Outcome(name, environments.get(name), runs.get(name), refusals.get(name)) for name in names)

@@ -1,0 +1,42 @@
+"""Output: results on standard output, as text or as JSON; everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from workers.cli.reports import Report
+
+
+def out() -> Console:
+    """Where results go. Made when needed: the streams may have been replaced since."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), emoji=False)
+
+
+def err() -> Console:
+    """Where progress, questions and errors go."""
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), emoji=False)
+
+
+def emit(shape: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(shape, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.flush()
+
+
+def fail(report: Report, *, as_json: bool) -> int:
+    """Say what is wrong; gives the exit status."""
+    if as_json:
+        emit({"error": report.shape()})
+        return report.status
+    console = err()
+    console.print(f"[bold red]error:[/] {escape(report.message)}")
+    for problem in report.problems:
+        console.print(f"  {escape(problem['text'])}")
+    if report.help:
+        console.print(f"[dim]help:[/] {escape(report.help)}")
+    return report.status

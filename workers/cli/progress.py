@@ -1,0 +1,154 @@
+"""What is shown while runs go on: a live table on a terminal, one line an event elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tasks.failure import RunStatus
+from workers.cli import words
+from workers.cli.watch import News
+from workers.records import RunRecord
+
+_FRAME_LINES = 6
+_ORDER = (RunStatus.LOST, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.RUNNING, RunStatus.QUEUED)
+
+
+class Display(Protocol):
+    """Shows how runs go on, for as long as the block lasts that it is entered for."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def update(self, news: Iterable[News], records: Iterable[RunRecord], warning: str) -> None:
+        """Show what happened, where the runs are, and the warning if there is one."""
+        ...
+
+
+def display(console: Console) -> Display:
+    """The display that suits the console."""
+    return LiveTable(console) if console.is_terminal else Lines(console)
+
+
+class Lines:
+    """One line an event; a warning once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._warned = ""
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return None
+
+    def update(self, news: Iterable[News], records: Iterable[RunRecord], warning: str) -> None:  # noqa: ARG002 - Display's
+        """Print a line for each of the news."""
+        for fields in news:
+            self._console.print(Text(line(fields)))
+        if warning and not self._warned:
+            self._console.print(Text(warning))
+        self._warned = warning
+
+
+class LiveTable:
+    """A table that is redrawn in place: the runs that need a look first, and no more than the terminal holds."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveTable:
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._live.__exit__(kind, error, traceback)
+
+    def update(self, news: Iterable[News], records: Iterable[RunRecord], warning: str) -> None:  # noqa: ARG002 - Display's
+        """Draw the table anew."""
+        self._live.update(self._draw(list(records), warning))
+
+    def _draw(self, records: list[RunRecord], warning: str) -> RenderableType:
+        room = max(self._console.height - _FRAME_LINES, 3)
+        if len(records) > room:
+            records.sort(key=_urgency)
+        parts: list[RenderableType] = [table(records[:room])]
+        if hidden := Counter(record.display.value for record in records[room:]):
+            parts.append(Text("and " + ", ".join(f"{count} {status}" for status, count in hidden.items()), style="dim"))
+        if warning:
+            parts.append(Text(warning, style="yellow"))
+        return Group(*parts)
+
+
+def table(records: Iterable[RunRecord]) -> Table:
+    """Runs as a table: environment, workflow, step, status, time, note."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("environment", "run", "status", "for", "note"):
+        made.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for record in records:
+        elapsed = words.span(record.read_at - words.since(record)) if record.ended_at is None else _took(record)
+        made.add_row(record.environment, words.place(record), words.status(record), elapsed, escape(_note(record)))
+    return made
+
+
+def line(fields: News) -> str:
+    """One of the news as a line: `12:00:01 web-1 provision 5/9 opentofu-apply: done in 2.1 s`."""
+    at = datetime.fromtimestamp(float(fields["at"]), UTC).strftime("%H:%M:%S")
+    run = f"{fields['workflow']} {fields['index']}/{fields['total']} {fields['step']}"
+    if fields["event"] in ("launched", "run-ended"):
+        run = fields["workflow"]
+    return f"{at} {fields['environment']} {run}: {_happened(fields)}"
+
+
+def _happened(fields: News) -> str:
+    note = f": {fields['note']}" if fields.get("note") else ""
+    match fields["event"]:
+        case "launched" | "resumed":
+            return f"{fields['event']} by {fields['user']}"
+        case "step-started":
+            return f"started on {fields['worker']}" + (
+                f", attempt {fields['attempt']}" if fields["attempt"] != "1" else ""
+            )
+        case "step-ended":
+            return f"{fields['ending']} in {words.span(float(fields['seconds']))}{note}"
+        case "run-ended":
+            return f"succeeded, {fields['state']}" + (" (partial)" if fields.get("partial") == "1" else "")
+        case "run-failed":
+            return f"failed, {fields['kind']}: {fields['summary']}"
+        case other:
+            return other
+
+
+def _took(record: RunRecord) -> str:
+    return words.span((record.ended_at or record.read_at) - (record.started_at or record.created_at))
+
+
+def _note(record: RunRecord) -> str:
+    if record.failure:
+        return f"{record.failure.error_kind.value}: {record.failure.error_summary}"
+    if record.display is RunStatus.LOST:
+        return f"worker {record.worker} is not heard of"
+    return record.completed[-1].note if record.completed else ""
+
+
+def _urgency(record: RunRecord) -> tuple[int, str]:
+    place = _ORDER.index(record.display) if record.display in _ORDER else len(_ORDER)
+    return place, record.environment

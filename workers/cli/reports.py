@@ -1,0 +1,113 @@
+"""What is said of an error, and with which status the program ends: the one place that maps exceptions to both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import redis
+import typer
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+
+from config.errors import ConfigError, FleetFileError
+from tasks.errors import Kind, StepmarkError
+from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedError
+
+# Typer's error for a command line that cannot be read; it exports only this subclass of it.
+_COMMAND_LINE: Any = typer.BadParameter.__mro__[2]
+_NO_REDIS = "set STEPMARK_REDIS_URL to a Redis that runs; `stepmark doctor` looks at it"
+
+
+class Exit(IntEnum):
+    """The program's exit statuses; `docs/reference/cli.md` explains them."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NO_REDIS = 4
+    PARTLY = 5
+    INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Report:
+    """An error as operators are told of it. kind: a word for programs. problems: each thing wrong in a file."""
+
+    status: Exit
+    kind: str
+    message: str
+    help: str = ""
+    problems: tuple[dict[str, Any], ...] = ()
+
+    def shape(self) -> dict[str, Any]:
+        """The error as JSON, the value of `error`."""
+        return {"kind": self.kind, "message": self.message, "help": self.help, "problems": list(self.problems)}
+
+
+def report(error: BaseException) -> Report | None:
+    """What to say of an operator's mistake or of what could not be reached. None: it is a bug of ours."""
+    if isinstance(error, RefusedError):
+        return Report(Exit.REFUSED, _refusal_kind(error), str(error), error.advice)
+    if isinstance(error, NotFoundError):
+        return Report(Exit.USAGE, "not-found", str(error), error.advice)
+    if isinstance(error, StepmarkError):
+        status = Exit.USAGE if error.kind is Kind.CONFIGURATION else Exit.FAILED
+        return Report(status, error.kind.value, str(error), error.help)
+    if isinstance(error, ConfigError):
+        return _declaration(error)
+    return _foreign(error)
+
+
+def _foreign(error: BaseException) -> Report | None:
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError | OperationalError):
+        return Report(Exit.NO_REDIS, "redis", f"Redis does not answer: {error}", _NO_REDIS)
+    if isinstance(error, redis.RedisError):
+        return Report(Exit.NO_REDIS, "redis", f"Redis refuses: {error}", "`stepmark doctor` looks at its settings")
+    if isinstance(error, ValidationError):
+        return _settings(error)
+    if isinstance(error, OSError):
+        return Report(Exit.USAGE, Kind.FILE_SYSTEM.value, str(error))
+    if isinstance(error, typer.Abort):
+        return Report(Exit.FAILED, "aborted", "nothing was done")
+    return _usage(error)
+
+
+def _refusal_kind(error: RefusedError) -> str:
+    if isinstance(error, BusyError):
+        return "busy"
+    return "conflict" if isinstance(error, ConflictError) else "refused"
+
+
+def _declaration(error: ConfigError) -> Report:
+    if not isinstance(error, FleetFileError):
+        return Report(Exit.USAGE, error.kind, str(error), error.help)
+    problems = tuple(vars(problem) | {"text": str(problem)} for problem in error.problems)
+    count = len(problems)
+    message = (
+        f"{count} problem{'s' if count != 1 else ''} in {error.problems[0].file}" if count else "it cannot be used"
+    )
+    return Report(Exit.USAGE, error.kind, message, error.help, problems)
+
+
+def _settings(error: ValidationError) -> Report:
+    """The program's settings are the only values that are validated outside of a file."""
+    problems = tuple(
+        {"path": f"STEPMARK_{'_'.join(map(str, each['loc'])).upper()}", "text": _setting(each["loc"], each["msg"])}
+        for each in error.errors(include_url=False, include_input=False)
+    )
+    return Report(Exit.USAGE, "configuration", "the settings cannot be used", "mend these variables", problems)
+
+
+def _setting(place: tuple[int | str, ...], message: str) -> str:
+    return f"STEPMARK_{'_'.join(map(str, place)).upper()}: {message}"
+
+
+def _usage(error: BaseException) -> Report | None:
+    if not isinstance(error, _COMMAND_LINE):
+        return None
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "stepmark"
+    return Report(Exit.USAGE, "usage", error.format_message(), f"`{path} --help` explains it")

@@ -1,0 +1,87 @@
+"""Runs, states and times in the words and colours of the tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from tasks.environment import State
+from tasks.failure import FailureContext, RunStatus
+from workers.records import EnvironmentRecord, RunRecord
+
+_COLOURS = {"failed": "red", "lost": "red", "cancelled": "yellow", "succeeded": "green", "running": "cyan"}
+_GOOD_STATES = (State.CONFIGURED, State.PROVISIONED)
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def span(seconds: float) -> str:
+    """A length of time at a glance: `0.4 s`, `12 s`, `3m`, `2h 5m`, `4d 1h`."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    parts: list[str] = []
+    for size, unit in _UNITS:
+        count, seconds = divmod(int(seconds), size)
+        if count or parts:
+            parts.append(f"{count}{unit}" if count else "")
+    return " ".join(filter(None, parts[:2]))
+
+
+def moment(at: float | None) -> str:
+    """Unix seconds as `2026-01-02 03:04:05Z`."""
+    return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def place(record: RunRecord) -> str:
+    """Where a run is: `provision 5/9 opentofu-apply`; its workflow alone once it has ended well."""
+    if record.status is RunStatus.SUCCEEDED or record.index is None:
+        return f"{record.workflow} {record.total if record.ended_at else 0}/{record.total}"
+    return f"{record.workflow} {record.index}/{record.total} {record.step}"
+
+
+def status(record: RunRecord) -> str:
+    """A run's status with its colour; how long it has been queued; `(partial)` if a step was not possible."""
+    word = record.display.value
+    text = word + (" (partial)" if record.partial else "")
+    if record.display is RunStatus.QUEUED and record.due_at:
+        text = f"{word} {span(record.read_at - record.due_at)}"
+    colour = "yellow" if record.partial and word == "succeeded" else _COLOURS.get(word)
+    return f"[{colour}]{text}[/]" if colour else text
+
+
+def state(record: EnvironmentRecord) -> str:
+    """An environment's state with its colour."""
+    text = record.state.value + (" (partial)" if record.partial else "")
+    if record.state.value.endswith("-failed"):
+        return f"[red]{text}[/]"
+    if record.state in _GOOD_STATES:
+        return f"[{'yellow' if record.partial else 'green'}]{text}[/]"
+    return text
+
+
+def since(record: RunRecord) -> float:
+    """Unix time at which what the run is doing now began, or at which it ended."""
+    return record.ended_at or record.step_started_at or record.due_at or record.created_at
+
+
+def advice(record: RunRecord) -> str:
+    """The command with which a run that did not end well goes on."""
+    if record.failure:
+        return record.failure.hint
+    return f"`stepmark resume {record.environment}`" if record.display is RunStatus.LOST else ""
+
+
+def failure_lines(context: FailureContext) -> list[str]:
+    """A failure in short, for people."""
+    where = f"{context.workflow} {context.step_index}/{context.step_total} {context.failed_step}"
+    lines = [f"{context.environment}: {where}: {context.error_kind.value}", f"  {context.error_summary}"]
+    if context.command:
+        exited = "" if context.exit_status is None else f" (exit status {context.exit_status})"
+        lines.append(f"  command: {context.command}{exited}")
+    tail = (context.output_tail or "").splitlines()[-5:]
+    return [
+        *lines,
+        *(f"  | {line}" for line in tail),
+        f"  trace:   stepmark trace {context.trace_id}",
+        f"  next:    {context.hint}",
+    ]
