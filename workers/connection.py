@@ -41,6 +41,7 @@ class Script:
     """One Lua script of ours, called by its digest."""
 
     def __init__(self, client: redis.Redis, name: str, *, moves_runs: bool = False) -> None:
+        self.name = name
         folder = files("workers") / "lua"
         prelude = (folder / "common.lua").read_text() if moves_runs else ""
         self._script = client.register_script(prelude + (folder / f"{name}.lua").read_text())

@@ -1,0 +1,242 @@
+"""The scripts' contract, one by one, without workers: what each refuses, and that asking twice changes nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from tasks.environment import State
+from tasks.errors import Kind
+from tasks.failure import Cause, Failure, RunStatus
+from tasks.identity import StepIdentity
+from tasks.result import Ending, Result
+from tests.integration.conftest import request, spec
+from workers import callbacks, connection
+from workers.launch import Launcher
+from workers.runtime import Base
+from workers.tracker import Execution, Place, StaleError
+
+Snapshot = dict[str, object]
+
+
+def message(place: Place, index: int = 1, **more: object) -> StepIdentity:
+    """The message of a step of the run."""
+    step = ("render-opentofu-templates", "opentofu-init", "opentofu-validate")[index - 1]
+    return StepIdentity(
+        **{
+            "run": place.run,
+            "token": place.token,
+            "epoch": place.epoch,
+            "environment": place.environment,
+            "workflow": place.workflow,
+            "step": step,
+            "index": index,
+            "total": 9,
+            "delivery": place.delivery,
+            **more,
+        }
+    )
+
+
+def snapshot(base: Base) -> Snapshot:
+    """Everything of ours in Redis but the broker's."""
+    read = {"hash": base.client.hgetall, "set": base.client.smembers, "string": base.client.get}
+    found: Snapshot = {}
+    for key in base.client.keys(f"{base.keys.prefix}:*"):
+        kind = base.client.type(key)
+        if kind == "zset":
+            found[key] = base.client.zrange(key, 0, -1, withscores=True)
+        elif kind == "stream":
+            found[key] = base.client.xlen(key)
+        else:
+            found[key] = read[kind](key)
+    return found
+
+
+@pytest.fixture
+def place(launcher: Launcher) -> Place:
+    """A run whose first step is due."""
+    return launcher.launch(request(spec(), "provision", "configure"))
+
+
+@pytest.fixture
+def execution(base: Base, place: Place) -> Execution:
+    """Its first step, started."""
+    return base.tracker.start(message(place), "w0@test")
+
+
+def test_launch_writes_the_claim(base: Base, place: Place) -> None:
+    record = base.store.environment("web-1")
+    run = base.store.run(place.run)
+
+    assert (record.state, record.run, record.last_run, record.revision) == (State.PROVISIONING, place.run, place.run, 1)
+    assert (run.status, run.step, run.index, run.epoch, run.delivery) == (
+        RunStatus.QUEUED,
+        "render-opentofu-templates",
+        1,
+        1,
+        1,
+    )
+    assert base.client.zrange(base.keys.due(), 0, -1) == [place.run]
+    assert base.store.run(run.next or "").status is RunStatus.PENDING
+    assert [event["event"] for event in base.store.events(place.run)] == ["launched"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"token": "0" * 32}, "another token"),
+        ({"epoch": 2}, "epoch 1 is the current one"),
+        ({"delivery": 2}, "it was sent again since"),
+        ({"index": 2, "step": "opentofu-init"}, "step 1 is due"),
+        ({"run": "unknown"}, "gone"),
+    ],
+)
+def test_start_refuses_what_is_not_due(wrong: dict[str, object], why: str, base: Base, place: Place) -> None:
+    before = snapshot(base)
+
+    with pytest.raises(StaleError, match=why):
+        base.tracker.start(message(place, **wrong), "w0@test")
+    assert snapshot(base) == before
+
+
+def test_a_started_step_is_not_started_again(base: Base, place: Place, execution: Execution) -> None:
+    before = snapshot(base)
+
+    with pytest.raises(StaleError, match="the run is running"):
+        base.tracker.start(message(place), "w1@test")
+    assert snapshot(base) == before
+    assert base.store.run(place.run).worker == "w0@test"
+    assert execution.name == f"{place.run}.1.1.1"
+
+
+@pytest.mark.parametrize("lost", ["start", "end", "fail", "launch"])
+def test_a_script_whose_reply_was_lost_may_be_asked_again(
+    lost: str, base: Base, launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client asks again with the same nonce: it gets the same answer, and nothing has changed twice."""
+    answers: list[tuple[object, object]] = []
+    snapshots: list[Snapshot] = []
+    call = connection.Script.__call__
+
+    def twice(script: connection.Script, keys: list[str], *args: object) -> object:
+        first = call(script, keys, *args)
+        if script.name == lost:
+            snapshots.append(snapshot(base))
+            answers.append((first, call(script, keys, *args)))
+            snapshots.append(snapshot(base))
+        return first
+
+    monkeypatch.setattr(connection.Script, "__call__", twice)
+    place = launcher.launch(request(spec(), "provision"))
+    execution = base.tracker.start(message(place), "w0@test")
+    base.tracker.end(execution, Result(execution.facts))
+    base.tracker.start(message(place, 2), "w0@test")
+    fail(base, place.run)
+
+    assert answers
+    assert all(first == second and first[0] == "ok" for first, second in answers)
+    assert snapshots[::2] == snapshots[1::2]
+
+
+def test_end_stores_what_was_learned_and_makes_the_next_step_due(base: Base, execution: Execution) -> None:
+    learned = execution.facts.model_copy(update={"address": "127.1.2.3", "ssh_attempts": {"ok": 1}})
+
+    assert base.tracker.end(execution, Result(learned, Ending.UNCHANGED, "as before")) is None
+
+    run = base.store.run(execution.identity.run)
+    assert base.store.facts("web-1") == learned
+    assert (run.status, run.step, run.index, run.attempt) == (RunStatus.QUEUED, "opentofu-init", 2, 0)
+    assert run.completed[0].model_dump(exclude={"seconds"}) == {
+        "step": "render-opentofu-templates",
+        "index": 1,
+        "ending": "unchanged",
+        "attempt": 1,
+        "note": "as before",
+    }
+    assert base.client.zcard(base.keys.leases()) == 0
+
+
+def test_end_of_another_epoch_stores_nothing(base: Base, launcher: Launcher, execution: Execution) -> None:
+    """A worker that wakes up after the run was failed and resumed without it."""
+    fail(base, execution.identity.run)
+    launcher.resume(base.store.run(execution.identity.run), None, "tester@here")
+    before = snapshot(base)
+
+    with pytest.raises(StaleError):
+        base.tracker.end(execution, Result(execution.facts.model_copy(update={"address": "127.9.9.9"})))
+    assert snapshot(base) == before
+
+
+def test_the_first_failure_wins(base: Base, execution: Execution) -> None:
+    assert fail(base, execution.identity.run, "the first") == ("ok",)
+    before = snapshot(base)
+    run = base.store.run(execution.identity.run)
+    assert run.failure
+
+    assert callbacks.end_badly(base, run, failure("the second"), ()) == ("already", "failed")
+    assert snapshot(base) == before
+    assert run.failure.error_summary == "the first"
+
+
+def test_a_failure_at_a_step_that_has_ended_since_is_refused(base: Base, execution: Execution) -> None:
+    """Celery blames the step before when the next message cannot be published."""
+    running = base.store.run(execution.identity.run)
+    base.tracker.end(execution, Result(execution.facts))
+    before = snapshot(base)
+
+    assert callbacks.end_badly(base, running, failure("it"), ()) == ("stale", "the run is at another step")
+    assert snapshot(base) == before
+
+
+def test_a_run_that_may_be_alive_is_not_settled(base: Base, execution: Execution) -> None:
+    before = snapshot(base)
+
+    answer = callbacks.settle(base, base.store.run(execution.identity.run))
+
+    assert answer[0] == "held"
+    longest = base.settings.lease_seconds + base.settings.takeover_seconds + 0.05  # told in tenths
+    assert 0 < float(answer[1]) <= longest
+    assert snapshot(base) == before
+
+
+def test_facts_of_a_destroyed_host_are_forgotten_at_the_next_launch(base: Base, launcher: Launcher) -> None:
+    first = launcher.launch(request(spec()))
+    execution = base.tracker.start(message(first), "w0@test")
+    base.tracker.end(execution, Result(execution.facts.model_copy(update={"address": "127.1.2.3"})))
+    base.client.hset(base.keys.environment("web-1"), mapping={"state": "destroyed", "run": ""})
+
+    launcher.launch(request(spec()))
+
+    assert base.store.facts("web-1").address is None
+
+
+def test_the_messages_carry_identity_only(base: Base, place: Place) -> None:
+    """No fact, no secret, no setting of the environment travels through the broker."""
+    sent = json.loads(base.client.lrange("tools", 0, 0)[0])
+
+    assert set(sent["headers"]["stepmark"]) == set(StepIdentity.model_fields)
+    assert "127.1.2.3" not in json.dumps(sent)
+    assert sent["headers"]["shadow"] == "web-1 provision 1/9 render-opentofu-templates"
+    assert sent["headers"]["argsrepr"] == sent["headers"]["shadow"]
+
+
+def test_leases_are_renewed_and_a_lost_one_ends_the_tools(base: Base, execution: Execution) -> None:
+    from_start = base.store.run(execution.identity.run).lease_until or 0.0
+    time.sleep(0.01)
+    renew = connection.Script(base.client, "renew")
+
+    assert renew([base.keys.leases()], 60, execution.name, "gone.1.1.1") == ["gone.1.1.1"]
+    assert (base.store.run(execution.identity.run).lease_until or 0.0) > from_start + 50
+
+
+def failure(summary: str) -> Failure:
+    """A failure of a tool."""
+    return Failure(Kind.COMMAND_EXECUTION, Cause.RAISED, "ToolError", summary)
+
+
+def fail(base: Base, run: str, summary: str = "it went wrong") -> tuple[str, ...]:
+    """End the run badly where it is."""
+    return callbacks.end_badly(base, base.store.run(run), failure(summary), ())

@@ -1,0 +1,184 @@
+"""Workspaces and OpenTofu states in Redis: encrypted, fenced, brought to any worker, and never dropped."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tasks.identity import StepIdentity
+from tests.integration.conftest import request, spec
+from tests.integration.test_scripts import fail, message
+from workers import crypto, workspaces
+from workers.crypto import Box, SealError
+from workers.launch import Launcher
+from workers.runtime import Base
+from workers.stateserver import StateServer
+from workers.tofustate import Owner, TofuState
+from workers.tracker import Execution
+from workers.workspaces import Workspaces
+
+OURS = Owner("web-1", "run-1", 1)
+AFTER = Owner("web-1", "run-1", 2)
+
+
+@pytest.fixture
+def box(base: Base) -> Box:
+    return crypto.load(base.settings.encryption_key_file)
+
+
+@pytest.fixture
+def execution(base: Base, launcher: Launcher) -> Execution:
+    return base.tracker.start(message(launcher.launch(request(spec()))), "w0@test")
+
+
+@pytest.fixture
+def disk(base: Base, box: Box, tmp_path: Path) -> Callable[[str], Workspaces]:
+    """Workspaces as a worker with a data folder of its own has them."""
+    return lambda worker: Workspaces(base.client, base.keys, box, tmp_path / worker)
+
+
+@pytest.fixture
+def server(base: Base, box: Box) -> StateServer:
+    return StateServer(TofuState(base.client, base.keys, box))
+
+
+def keep(store: Workspaces, execution: Execution, before: str = "") -> bool:
+    found: StepIdentity = execution.identity
+    return store.keep("web-1", run=found.run, token=found.token, execution=execution.name, before=before)
+
+
+def test_a_workspace_goes_from_one_worker_to_another(
+    base: Base, disk: Callable[[str], Workspaces], execution: Execution
+) -> None:
+    first = disk("a").fetch("web-1")
+    (first / "ansible").mkdir()
+    (first / "ansible" / "vars.json").write_text('{"secret": "hunter2"}')
+    (first / ".terraform").mkdir()
+    (first / ".terraform" / "provider").write_text("large")
+    assert keep(disk("a"), execution)
+
+    second = disk("b").fetch("web-1")
+
+    assert (second / "ansible" / "vars.json").read_text() == '{"secret": "hunter2"}'
+    assert not (second / ".terraform").exists()
+    assert second.stat().st_mode & 0o777 == 0o700
+    assert (second / "ansible" / "vars.json").stat().st_mode & 0o777 == 0o600
+    assert "hunter2" not in str(base.client.hgetall(base.keys.workspace("web-1")))
+
+
+def test_what_a_worker_has_is_replaced_by_what_is_kept(
+    disk: Callable[[str], Workspaces], execution: Execution
+) -> None:
+    path = disk("a").fetch("web-1")
+    (path / "main.tf").write_text("kept")
+    keep(disk("a"), execution)
+    (path / "main.tf").write_text("half done by a step that was killed")
+    (path / "left-over").write_text("of it")
+
+    disk("a").fetch("web-1")
+
+    assert {file.name: file.read_text() for file in path.iterdir()} == {"main.tf": "kept"}
+
+
+def test_only_the_execution_that_runs_may_keep(
+    base: Base, disk: Callable[[str], Workspaces], execution: Execution
+) -> None:
+    path = disk("a").fetch("web-1")
+    (path / "main.tf").write_text("late")
+    fail(base, execution.identity.run)
+
+    assert keep(disk("a"), execution) is False
+    assert not base.client.exists(base.keys.workspace("web-1"))
+
+
+def test_an_emptied_workspace_is_forgotten(
+    base: Base, disk: Callable[[str], Workspaces], execution: Execution
+) -> None:
+    path = disk("a").fetch("web-1")
+    (path / "main.tf").write_text("x")
+    keep(disk("a"), execution)
+    (path / "main.tf").unlink()
+
+    assert keep(disk("a"), execution, workspaces.digest({"main.tf": b"x"}))
+    assert not base.client.exists(base.keys.workspace("web-1"))
+
+
+def test_another_key_opens_nothing(disk: Callable[[str], Workspaces], base: Base, execution: Execution, tmp_path: Path) -> None:
+    (disk("a").fetch("web-1") / "main.tf").write_text("x")
+    keep(disk("a"), execution)
+    crypto.create(tmp_path / "another.key")
+    stranger = Workspaces(base.client, base.keys, crypto.load(tmp_path / "another.key"), tmp_path / "stranger")
+
+    with pytest.raises(SealError, match="the workspace of web-1"):
+        stranger.fetch("web-1")
+
+
+def call(method: str, env: Mapping[str, str], body: bytes = b"", query: str = "") -> tuple[int, bytes]:
+    """Ask the backend as OpenTofu does: the status and the body of the answer."""
+    name = f"{env['TF_HTTP_USERNAME']}:{env['TF_HTTP_PASSWORD']}"
+    headers = {"Authorization": "Basic " + base64.b64encode(name.encode()).decode()}
+    asked = urllib.request.Request(env["TF_HTTP_ADDRESS"] + query, data=body or None, method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - our own address, on loopback
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def lock(lock_id: str) -> bytes:
+    return json.dumps({"ID": lock_id, "Operation": "apply", "Who": "worker@test"}).encode()
+
+
+def test_a_state_is_written_under_its_lock_and_encrypted(base: Base, server: StateServer) -> None:
+    with server.session(OURS) as env:
+        assert call("GET", env) == (204, b"")
+        assert call("LOCK", env, lock("l1"))[0] == 200
+        assert call("POST", env, b'{"serial": 1}', "?ID=l1")[0] == 200
+        assert call("GET", env) == (200, b'{"serial": 1}')
+        assert call("UNLOCK", env, lock("l1"))[0] == 200
+    kept = base.client.hgetall(base.keys.tofu_state("web-1"))
+    assert set(kept) == {"state"}
+    assert "serial" not in kept["state"]
+
+
+def test_a_held_lock_refuses_and_names_its_holder(server: StateServer) -> None:
+    with server.session(OURS) as env:
+        call("LOCK", env, lock("l1"))
+        status, body = call("LOCK", env, lock("l2"))
+
+    assert (status, json.loads(body)["ID"], json.loads(body)["Who"]) == (423, "l1", "worker@test run-1.1")
+
+
+def test_a_state_without_the_lock_is_kept_as_an_orphan(base: Base, server: StateServer, box: Box) -> None:
+    with server.session(OURS) as env:
+        call("LOCK", env, lock("l1"))
+        call("POST", env, b'{"serial": 1}', "?ID=l1")
+        with server.session(AFTER) as later:
+            assert call("LOCK", later, lock("l2"))[0] == 200
+        assert call("POST", env, b'{"serial": 2}', "?ID=l1")[0] == 409
+        assert call("GET", env)[1] == b'{"serial": 1}'
+    orphans = base.client.lrange(base.keys.tofu_orphans("web-1"), 0, -1)
+    assert [box.open(each, "it") for each in orphans] == [b'{"serial": 2}']
+
+
+def test_a_password_is_good_for_its_command_only(server: StateServer) -> None:
+    with server.session(OURS) as env:
+        pass
+    assert call("GET", env)[0] == 401
+    with server.session(Owner("web-2", "run-2", 1)) as other:
+        assert call("GET", {**other, "TF_HTTP_PASSWORD": "guessed"})[0] == 401
+
+
+def test_a_store_that_refuses_is_told_to_tofu(base: Base, server: StateServer) -> None:
+    base.client.set(base.keys.tofu_state("web-1"), "not a hash")
+    with server.session(OURS) as env:
+        status, body = call("GET", env)
+
+    assert status == 507
+    assert b"WRONGTYPE" in body
