@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 import struct
 import termios
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import asyncssh
 
@@ -19,6 +20,7 @@ from tasks.sandbox import namespaces
 from tasks.sandbox.model import HostKind
 
 _BLOCK = 65536
+_SIGNALS = (asyncssh.SignalReceived, asyncssh.BreakReceived)
 HOST_KEY = "etc/ssh/ssh_host_ed25519_key"
 
 
@@ -83,10 +85,11 @@ class _Command:
         variables = {"HOME": home, "USER": user, "LOGNAME": user, "PATH": namespaces.ROOTLESS_PATH, "SHELL": "/bin/sh"}
         if channel.term_type:
             variables["TERM"] = channel.term_type
-        enter = namespaces.enter(first, HostKind.ROOTLESS)
         shell = ("sh", "-c", channel.command) if channel.command else ("sh", "-l")
+        terminal = ("setsid", "--ctty", "--wait") if channel.term_type else ()
         change = ("sh", "-c", 'cd "$HOME"; exec "$@"', "sh")
-        self._argv = (*enter, "env", "-i", *(f"{key}={value}" for key, value in variables.items()), *change, *shell)
+        given = ("env", "-i", *(f"{key}={value}" for key, value in variables.items()))
+        self._argv = (*namespaces.enter(first, HostKind.ROOTLESS), *given, *change, *terminal, *shell)
 
     async def run(self) -> None:
         """Run it to its end, and hand its exit status on."""
@@ -96,22 +99,43 @@ class _Command:
     async def _on_pipes(self) -> int:
         pipe = asyncio.subprocess.PIPE
         process = await daemon.spawn(self._argv, stdin=pipe, stdout=pipe, stderr=pipe)
-        assert process.stdin and process.stdout and process.stderr  # noqa: S101 - what PIPE means
-        feeding = asyncio.create_task(_feed(self._channel.stdin, process.stdin))
-        await asyncio.gather(_copy(process.stdout, self._channel.stdout), _copy(process.stderr, self._channel.stderr))
+        feeding = asyncio.create_task(_feed(self._channel.stdin, cast("asyncio.StreamWriter", process.stdin)))
+        outputs = cast("tuple[asyncio.StreamReader, ...]", (process.stdout, process.stderr))
+        sinks = (self._channel.stdout, self._channel.stderr)
+        await asyncio.gather(*map(_copy, outputs, sinks))
         feeding.cancel()
+        if self._channel.is_closing():  # nobody is there to take its output any more
+            _hang_up(process.pid)
         return await process.wait()
 
     async def _on_terminal(self) -> int:
         ours, theirs = os.openpty()
-        width, height, *_ = self._channel.term_size
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        argv = ("setsid", "--ctty", "--wait", *self._argv)
-        process = await daemon.spawn(argv, stdin=theirs, stdout=theirs, stderr=theirs)
+        width, height, *_pixels = self._channel.term_size
+        _resize(theirs, width, height)
+        process = await daemon.spawn(self._argv, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
-        await self._channel.redirect(os.dup(ours), ours, send_eof=False)
-        await self._channel.stdout.drain()
+        typing = asyncio.create_task(self._type(ours))
+        shown = asyncio.StreamReader()
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            loop = asyncio.get_running_loop()
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(shown), terminal)
+            await _copy(shown, self._channel.stdout)
+            typing.cancel()
         return await process.wait()
+
+    async def _type(self, terminal: int) -> None:
+        """Hand on what is typed, and how large the window is."""
+        while True:
+            try:
+                data = await self._channel.stdin.read(_BLOCK)
+            except asyncssh.TerminalSizeChanged as change:
+                _resize(terminal, change.width, change.height)
+                continue
+            except _SIGNALS:
+                continue
+            if not data:
+                return
+            os.write(terminal, data)
 
 
 class _Source(Protocol):
@@ -131,7 +155,16 @@ async def _feed(source: _Source, sink: asyncio.StreamWriter) -> None:
 
 async def _copy(source: _Source, sink: _Sink) -> None:
     """Until `source` ends, or nobody takes from `sink` any more."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, *_SIGNALS):
         while data := await source.read(_BLOCK):
             sink.write(data)
             await sink.drain()
+
+
+def _resize(terminal: int, width: int, height: int) -> None:
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+
+def _hang_up(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGHUP)

@@ -13,7 +13,8 @@ from tasks.sandbox import store
 from tasks.sandbox.model import HostKind, Place
 
 _INIT = Path(__file__).with_name("init.sh")
-_SPACES = ("--mount", "--pid", "--uts", "--ipc", "--net")
+SPACES = ("--mount", "--pid", "--uts", "--ipc", "--net")
+"""What a host has of its own."""
 _START_SECONDS = 30
 
 ROOTLESS_PATH = f"/opt/sandbox/bin:{daemon.PATH}"
@@ -29,7 +30,7 @@ def start(place: Place, *, base: str, boot: str = "") -> None:
     if running(place.home):
         return
     user = ("--user", "--map-root-user") if place.spec.kind is HostKind.ROOTLESS else ()
-    argv = ("unshare", *user, *_SPACES, "--fork", "--kill-child", "--propagation", "private", "sh", str(_INIT))
+    argv = ("unshare", *user, *SPACES, "--fork", "--kill-child", "--propagation", "private", "sh", str(_INIT))
     env = {"PATH": daemon.PATH, "KIND": place.spec.kind, "NAME": place.spec.name, "HOST_HOME": str(place.home)}
     log = place.home / "init.log"
     log.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ Every login is user 0 of the host's user namespace, which is the plain user outs
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -96,7 +95,7 @@ def _prepare(place: Place, config: cloud_config.CloudConfig) -> None:
         (root / name).mkdir(mode=0o755, parents=True, exist_ok=True)
     for name in _LINKS:
         if Path("/", name).is_symlink():
-            (root / name).symlink_to(os.readlink(f"/{name}"))
+            (root / name).symlink_to(Path("/", name).readlink())
     for name in filter(lambda one: Path("/etc", one).exists(), _COPIED):
         _copy(Path("/etc", name), root / "etc" / name)
     name = place.spec.name
