@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks import errors
 from tasks.adapters import daemon
-from tasks.sandbox import namespaces, roots
+from tasks.sandbox import image, namespaces, roots
 from tasks.sandbox.model import HostKind
 
 _PROBE_SECONDS = 20.0
@@ -97,10 +97,19 @@ def _namespaces(*user: str) -> Iterator[Lack]:
 def _full() -> Iterator[Lack]:
     if os.geteuid():
         yield Lack("full hosts need root")
-    if _missing("docker") or _missing("dockerd"):
-        yield Lack("there is no container engine", ("docker.io",))
+    if _missing("docker"):
+        yield Lack("docker is missing", ("docker.io",))
+    else:
+        yield from _engine()
     if _missing("mmdebstrap"):
         yield Lack("mmdebstrap is missing: it builds their image", ("mmdebstrap",))
+
+
+def _engine() -> Iterator[Lack]:
+    try:
+        image.engine_version()
+    except errors.StepmarkError as error:
+        yield Lack(str(error), ("docker.io",))
 
 
 def _missing(program: str) -> bool:
