@@ -147,7 +147,8 @@ class Guard:
         self.tree.signal(signal.SIGINT)
         self.tree.signal(signal.SIGCONT)
         while not self.ended() and (left := last - clock()) > 0:
-            select.select([self.alarms], [], [], min(left, 0.1)) and os.read(self.alarms, 1024)
+            if select.select([self.alarms], [], [], min(left, 0.1))[0]:
+                os.read(self.alarms, 1024)
             self.tree.members()
         self.sweep(min(last, clock() + grace))
 

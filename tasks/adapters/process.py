@@ -28,14 +28,14 @@ from tasks.redact import Redactor
 
 __all__ = ["Command", "Completed", "Lifeline", "Redactor", "Session", "run"]
 
-_INHERITED = (
+INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
 )
 # Messages are read by programs: always the same language.
 _FIXED = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 # Beyond the two graces that a guard may take; a guard that takes longer is stuck, and its program is killed from here.
-_STUCK_SECONDS = 5.0
+STUCK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ def run(command: Command, session: Session) -> Completed:
             child = _start(command, session, theirs, (deadline, good_until))
         run_ = _Run(child, ours, output.Transcript(session.redact, session.write))
         try:
-            run_.follow(deadline + 2 * session.grace_seconds + _STUCK_SECONDS)
+            run_.follow(deadline + 2 * session.grace_seconds + STUCK_SECONDS)
         finally:
-            run_.close(2 * session.grace_seconds + _STUCK_SECONDS)
+            run_.close(2 * session.grace_seconds + STUCK_SECONDS)
     _judge(command, session, run_, seconds)
     return _completed(command, run_, time.monotonic() - began)
 
@@ -224,7 +224,7 @@ def _input(text: str | None) -> Iterator[int]:
 
 
 def _base_environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {"PATH": os.defpath, **kept, **_FIXED}
 
 
@@ -248,13 +248,14 @@ def _judge(command: Command, session: Session, run_: _Run, seconds: float) -> No
         raise _not_started(command, session, OSError(number, os.strerror(number)))
     match run_.said.get("ending"):
         case "deadline":
-            summary = f"{command.argv[0]} did not end within {seconds:.0f} s"
+            summary = f"{command.argv[0]} did not end within {seconds:.3g} s"
             raise errors.DeadlineError(summary, _text(command, session), None, tail)
         case "told" | "lapsed" | "abandoned":
             session.lifeline.check()
             raise errors.LeaseLostError("its lease was not renewed in time")
     if "exited" not in run_.said or "ending" in run_.said:
-        raise errors.ToolError(f"the guard of {command.argv[0]} was killed", _text(command, session), None, tail)
+        how = "terminated" if "exited" in run_.said else "killed"
+        raise errors.ToolError(f"the guard of {command.argv[0]} was {how}", _text(command, session), None, tail)
 
 
 def _completed(command: Command, run_: _Run, seconds: float) -> Completed:
