@@ -59,7 +59,7 @@ class FleetFileError(ConfigError):
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(
-            sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.message))
+            sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.path, problem.message))
         )
         super().__init__(self.problems)
 

@@ -29,6 +29,7 @@ _WORDS = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
     "tuple_type": "must be a list",
+    "too_short": "must not be empty",
     "string_type": "must be text: put it in quotes",
 }
 
@@ -61,7 +62,7 @@ class Checker(Generic[Shape]):
             return self._adapter.validate_json(text, strict=True, context={"folder": self.folder}), []
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-        return None, [self._problem(node, detail) for detail in details]
+        return None, [self._problem(node, detail) for detail in details if not _follows(detail, details)]
 
     def partial(self, node: Node) -> list[Problem]:
         """What is wrong with `node`, if what is missing from it may come from elsewhere."""
@@ -99,6 +100,12 @@ class Checker(Generic[Shape]):
 
 class _Missing(Problem):
     """Something that is not there."""
+
+
+def _follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
+    """Whether it only says that a list is short because its items are wrong."""
+    loc = detail["loc"]
+    return detail["type"] == "too_short" and any(other["loc"][:-1] == loc for other in details)
 
 
 def _keys(detail: ErrorDetails) -> list[str]:

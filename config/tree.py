@@ -142,7 +142,7 @@ _SCALARS: Final[dict[str, tuple[str, str, Callable[[str], str | int | float | bo
     "null": (r"~|null|Null|NULL|", "~nN", lambda _: None),
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF", lambda text: text.lower() == "true"),
     "int": (r"[-+]?[0-9]{1,18}", "-+0123456789", int),
-    "float": (r"[-+]?(\.[0-9]{1,18}|[0-9]{1,18}(\.[0-9]{0,18})?)([eE][-+]?[0-9]{1,2})?", "-+.0123456789", float),
+    "float": (r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40})?)([eE][-+]?[0-9]{1,2})?", "-+.0123456789", float),
     "str": (r"(?!)", "", str),
 }
 for _name, (_pattern, _first, _) in _SCALARS.items():
@@ -181,7 +181,7 @@ class _Builder:
         except ValueError:
             pass
         self.problems.append(place.problem(f"cannot be used as {tag}"))
-        return None
+        return ""
 
     def _entries(self, node: yaml.MappingNode, place: Place, depth: int) -> Iterator[tuple[str, Node]]:
         seen: dict[str, int] = {}
