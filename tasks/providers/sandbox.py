@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,7 +14,7 @@ from config.providers.sandbox.model import Sandbox as Declared
 from tasks import errors
 from tasks.context import StepContext
 from tasks.providers.base import Found, Need, Provider
-from tasks.sandbox import ladder, store
+from tasks.sandbox import control, ladder, store
 from tasks.sandbox.model import HostKind
 
 _NO_SERVICES = {
@@ -54,7 +53,7 @@ class Sandbox:
             "directory": str(directory),
             "address": store.allot(directory, environment.name, declared.ssh_port),
             "program": [sys.executable, "-P", "-m", "tasks.sandbox"],
-            "python_path": os.pathsep.join(path for path in sys.path if path),
+            "python_path": control.python_path(),
         }
 
     def secrets(self, environment: EnvironmentSpec) -> Mapping[str, SecretRef]:

@@ -78,12 +78,16 @@ def short(directory: Path) -> Iterator[str]:
         os.close(handle)
 
 
+def python_path() -> str:
+    """Where this process finds modules beside its interpreter's own, for one like it to find them too."""
+    own = (sys.prefix, sys.base_prefix)
+    return os.pathsep.join(path for path in sys.path if path and not path.startswith(own))
+
+
 def _start(directory: Path) -> None:
     stop(directory)
-    # As this process finds its modules, wherever they are.
-    modules = os.pathsep.join(path for path in sys.path if path)
     argv = (sys.executable, "-P", "-m", "tasks.sandbox.listener", str(directory))
-    env = {"PATH": daemon.PATH, "PYTHONPATH": modules, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(Path.home())}
+    env = {"PATH": daemon.PATH, "PYTHONPATH": python_path(), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(Path.home())}
     listener = daemon.start_detached(argv, cwd=Path("/"), env=env, log=directory / "listener.log")
     store.write(directory / "listener.json", json.dumps(asdict(listener)))
     deadline = time.monotonic() + _SECONDS
