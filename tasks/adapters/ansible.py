@@ -22,7 +22,7 @@ CLOSE_SECONDS = 5
 class Play:
     """One playbook for one host.
 
-    playbook: its file's name in `PLAYBOOKS`. folder: has `inventory.json`, with `ssh.ALIAS` as its host, and `vars.json`.
+    playbook: its name in `PLAYBOOKS`. folder: has `inventory.json`, whose one host is `ssh.ALIAS`, and `vars.json`.
     host_key: the host's pinned public key, as `ssh-ed25519 AAAA…`. private_key: the file of the login's key.
     """
 

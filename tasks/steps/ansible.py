@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 from tasks import errors
 from tasks.adapters import ansible, ssh, templates
@@ -16,15 +16,6 @@ from tasks.steps.registry import step
 
 FOLDER = "ansible"
 _DOCKER = (Need.PACKAGES, Need.SERVICES, Need.CONTAINERS)
-
-
-@dataclass(frozen=True)
-class _Playbook:
-    """needs: without one of these it is not possible at all. wants: without one of these something of it is missing."""
-
-    file: str
-    needs: tuple[Need, ...]
-    wants: tuple[Need, ...] = ()
 
 
 @step("ansible.render")
@@ -48,7 +39,7 @@ def render(facts: Facts, context: StepContext) -> Result:
 @step("ansible.install_docker")
 def install_docker(facts: Facts, context: StepContext) -> Result:
     """Install Docker's engine, have it run, and let the login user use it."""
-    return _play(_Playbook("install-docker.yml", _DOCKER), facts, context)
+    return _play("install-docker.yml", _DOCKER, facts, context)
 
 
 @step("ansible.install_compose")
@@ -57,25 +48,28 @@ def install_compose(facts: Facts, context: StepContext) -> Result:
     downloads = context.environment.parameters.compose.method == "download"
     # A plugin is nothing without Docker; the package brings a program of its own.
     needs = _DOCKER if downloads else (Need.PACKAGES,)
-    return _play(_Playbook("install-docker-compose.yml", needs), facts, context)
+    return _play("install-docker-compose.yml", needs, facts, context)
 
 
 @step("ansible.security_updates")
 def security_updates(facts: Facts, context: StepContext) -> Result:
     """Have security updates installed every day."""
-    playbook = _Playbook("configure-security-updates.yml", (Need.PACKAGES,), (Need.SERVICES,))
-    return _play(playbook, facts, context)
+    result = _play("configure-security-updates.yml", (Need.PACKAGES,), facts, context)
+    reason = registry.get(context.environment).lacks(context.environment).get(Need.SERVICES)
+    if reason is None or result.ending is Ending.NOT_POSSIBLE:
+        return result
+    return dataclasses.replace(result, note=f"{result.note}; nothing starts them: {reason}")
 
 
 @step("ansible.firewall")
 def firewall(facts: Facts, context: StepContext) -> Result:
     """Let in SSH and the allowed ports only."""
-    return _play(_Playbook("configure-firewall.yml", (Need.PACKAGES, Need.FIREWALL)), facts, context)
+    return _play("configure-firewall.yml", (Need.PACKAGES, Need.FIREWALL), facts, context)
 
 
-def _play(playbook: _Playbook, facts: Facts, context: StepContext) -> Result:
+def _play(playbook: str, needs: Iterable[Need], facts: Facts, context: StepContext) -> Result:
     lacks = registry.get(context.environment).lacks(context.environment)
-    for need in playbook.needs:
+    for need in needs:
         if need in lacks:
             return Result(facts, Ending.NOT_POSSIBLE, lacks[need])
     pinned = facts.host_key
@@ -83,11 +77,9 @@ def _play(playbook: _Playbook, facts: Facts, context: StepContext) -> Result:
         raise errors.AuthenticationError("no host key is pinned yet: the step that waits for SSH learns it")
     facts = render(facts, context).facts
     with ssh.identity(context.environment.ssh.key, context.session.redact) as private_key:
-        request = ansible.Play(playbook.file, context.workspace / FOLDER, pinned, private_key)
+        request = ansible.Play(playbook, context.workspace / FOLDER, pinned, private_key)
         done = ansible.play(request, context.session)
-    missing = [f"{need} is missing: {lacks[need]}" for need in playbook.wants if need in lacks]
-    note = "; ".join([f"{done.changed} changed, {done.ok} ok", *missing])
-    return Result(facts, Ending.DONE if done.changed else Ending.UNCHANGED, note)
+    return Result(facts, Ending.DONE if done.changed else Ending.UNCHANGED, f"{done.changed} changed, {done.ok} ok")
 
 
 def _files(facts: Facts, context: StepContext) -> Mapping[str, str]:

@@ -76,12 +76,12 @@ def test_syntax(playbook: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_four() -> None:
-    assert [path.stem for path in PLAYBOOKS] == [
+    assert {path.stem for path in PLAYBOOKS} == {
         "configure-firewall",
         "configure-security-updates",
         "install-docker",
         "install-docker-compose",
-    ]
+    }
 
 
 def test_the_events_of_a_play(tmp_path: Path) -> None:
