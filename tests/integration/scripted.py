@@ -23,7 +23,11 @@ from workers.celery import app
 _STEPS = workflows.WORKFLOWS["provision"].steps
 
 SWAPPED = Workflow(
-    "swapped", (_STEPS[0], _STEPS[2], _STEPS[1], *_STEPS[3:]), State.PROVISIONING, State.PROVISIONED, State.PROVISION_FAILED
+    "swapped",
+    (_STEPS[0], _STEPS[2], _STEPS[1], *_STEPS[3:]),
+    State.PROVISIONING,
+    State.PROVISIONED,
+    State.PROVISION_FAILED,
 )
 TWICE = Workflow(
     "twice",

@@ -71,7 +71,11 @@ def test_the_step_that_fails_is_the_step_that_is_named(
     assert run.status is RunStatus.FAILED
     assert base.store.environment("web-1").state is FAILED_STATE[workflow]
     assert (context.workflow, context.failed_step, context.step_index) == (workflow, step, index)
-    assert (context.error_kind, context.cause, context.error_type) == (Kind.COMMAND_EXECUTION, Cause.RAISED, "SameError")
+    assert (context.error_kind, context.cause, context.error_type) == (
+        Kind.COMMAND_EXECUTION,
+        Cause.RAISED,
+        "SameError",
+    )
     assert (context.command, context.exit_status, context.output_tail) == ("tool --flag", 3, "last words")
     assert [done.index for done in context.completed_steps] == list(range(1, index))
     assert (context.attempt, context.epoch, context.environment) == (1, 1, "web-1")
@@ -93,9 +97,7 @@ def test_the_step_that_fails_is_the_step_that_is_named(
     ],
 )
 @pytest.mark.usefixtures("worker")
-def test_however_the_step_ends_it_is_named(
-    how: str, kind: Kind, cause: Cause, base: Base, launcher: Launcher
-) -> None:
+def test_however_the_step_ends_it_is_named(how: str, kind: Kind, cause: Cause, base: Base, launcher: Launcher) -> None:
     run = ended(base, launcher.launch(request(spec(fail="tofu.plan", how=how))).run)
 
     assert run.failure is not None

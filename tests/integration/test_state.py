@@ -72,9 +72,7 @@ def test_a_workspace_goes_from_one_worker_to_another(
     assert "hunter2" not in str(base.client.hgetall(base.keys.workspace("web-1")))
 
 
-def test_what_a_worker_has_is_replaced_by_what_is_kept(
-    disk: Callable[[str], Workspaces], execution: Execution
-) -> None:
+def test_what_a_worker_has_is_replaced_by_what_is_kept(disk: Callable[[str], Workspaces], execution: Execution) -> None:
     path = disk("a").fetch("web-1")
     (path / "main.tf").write_text("kept")
     keep(disk("a"), execution)
@@ -97,9 +95,7 @@ def test_only_the_execution_that_runs_may_keep(
     assert not base.client.exists(base.keys.workspace("web-1"))
 
 
-def test_an_emptied_workspace_is_forgotten(
-    base: Base, disk: Callable[[str], Workspaces], execution: Execution
-) -> None:
+def test_an_emptied_workspace_is_forgotten(base: Base, disk: Callable[[str], Workspaces], execution: Execution) -> None:
     path = disk("a").fetch("web-1")
     (path / "main.tf").write_text("x")
     keep(disk("a"), execution)
@@ -109,7 +105,9 @@ def test_an_emptied_workspace_is_forgotten(
     assert not base.client.exists(base.keys.workspace("web-1"))
 
 
-def test_another_key_opens_nothing(disk: Callable[[str], Workspaces], base: Base, execution: Execution, tmp_path: Path) -> None:
+def test_another_key_opens_nothing(
+    disk: Callable[[str], Workspaces], base: Base, execution: Execution, tmp_path: Path
+) -> None:
     (disk("a").fetch("web-1") / "main.tf").write_text("x")
     keep(disk("a"), execution)
     crypto.create(tmp_path / "another.key")

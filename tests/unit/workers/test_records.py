@@ -1,0 +1,86 @@
+"""What is read of a run."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tasks.failure import CompletedStep, RunStatus, TrackedStep
+from workers import records
+
+HASH = {
+    "run": "r1",
+    "token": "t",
+    "epoch": "2",
+    "delivery": "2",
+    "environment": "web-1",
+    "workflow": "configure",
+    "names": json.dumps(["install-docker", "install-docker-compose"]),
+    "total": "2",
+    "status": "running",
+    "index": "2",
+    "step": "install-docker-compose",
+    "attempt": "1",
+    "execution": "r1.2.2.1",
+    "worker": "w@host",
+    "step_started_at": "1010.5",
+    "created_at": "1000.000000",
+    "started_at": "",
+    "user": "me@here",
+    "trigger": "cli",
+    "next": "",
+    "failure": "",
+    "partial": "1",
+    "ended:1": json.dumps(
+        {
+            "step": "install-docker",
+            "index": 1,
+            "ending": "not-possible",
+            "seconds": 0.1,
+            "attempt": 1,
+            "note": "no systemd",
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "lease", "shown"),
+    [
+        ("running", 1_021.0, RunStatus.RUNNING),
+        ("running", 1_019.0, RunStatus.LOST),
+        ("running", None, RunStatus.LOST),
+        ("queued", None, RunStatus.QUEUED),
+        ("failed", None, RunStatus.FAILED),
+    ],
+)
+def test_a_running_run_without_a_good_lease_is_lost(status: str, lease: float | None, shown: RunStatus) -> None:
+    found = records.run_record({**HASH, "status": status}, lease_until=lease, read_at=1_020.0)
+
+    assert found.display is shown
+    assert found.live is (status in ("running", "queued"))
+
+
+def test_the_tracked_step() -> None:
+    found = records.run_record(HASH, lease_until=1_021.0, read_at=1_020.0)
+
+    assert found.partial
+    assert found.tracked() == TrackedStep(
+        environment="web-1",
+        workflow="configure",
+        run="r1",
+        epoch=2,
+        step="install-docker-compose",
+        index=2,
+        total=2,
+        attempt=1,
+        worker="w@host",
+        run_started_at=1_000.0,
+        step_started_at=1_010.5,
+        completed=(
+            CompletedStep(
+                step="install-docker", index=1, ending="not-possible", seconds=0.1, attempt=1, note="no systemd"
+            ),
+        ),
+    )
