@@ -14,7 +14,7 @@ from config.errors import FleetFileError, Problem
 
 # Anchors can make a small file expand without end.
 _LARGEST_BYTES: Final = 8 << 20
-_MOST_NODES: Final = 500_000
+_MOST_NODES: Final = 200_000
 _DEEPEST: Final = 20
 _TAG: Final = "tag:yaml.org,2002:"
 
@@ -34,13 +34,12 @@ class Place:
 
     def at(self, mark: yaml.Mark | None) -> Place:
         """The same path, at the line and column of `mark`."""
-        return replace(self, line=mark.line + 1, column=mark.column + 1) if mark else self
+        return Place(self.file, mark.line + 1, mark.column + 1, self.path) if mark else self
 
     def under(self, key: str | int) -> Place:
         """The same line and column, with `key` added to the path."""
-        if isinstance(key, int):
-            return replace(self, path=f"{self.path}[{key}]")
-        return replace(self, path=f"{self.path}.{key}" if self.path else key)
+        step = f"[{key}]" if isinstance(key, int) else f".{key}" if self.path else key
+        return Place(self.file, self.line, self.column, self.path + step)
 
 
 @dataclass(frozen=True)
