@@ -20,11 +20,13 @@ PLAN = "plan.tfplan"
 ERRORED = "errored.tfstate"
 """What OpenTofu leaves in the workspace when the store did not take the state after a real change. Never deleted."""
 
+NOTHING = PlanSummary(add=0, change=0, destroy=0)
+"""No change of any resource; outputs may still change."""
+
 _LOCK_FILE = ".terraform.lock.hcl"
 _INPUT = "-input=false"
 # An earlier command of ours may just be ending.
 _WAIT = "-lock-timeout=10s"
-_NOTHING = PlanSummary(add=0, change=0, destroy=0)
 
 
 @dataclass(frozen=True)
@@ -55,16 +57,22 @@ class InstanceInfo(BaseModel):
     ssh_port: Annotated[int, Field(ge=1, le=65535)] | None = None
 
 
-def init(folder: Folder) -> str | None:
+def init(folder: Folder, *more: str) -> str | None:
     """Fetch the providers. Gives the digest of the lock file, SHA-256 in hex; None: only built-in providers."""
-    return _init(folder)
+    # -reconfigure: the state is never on this disk, so there is none to migrate.
+    with tofu_folder.downloading(folder):
+        tofu_folder.run(folder, "init", _INPUT, "-no-color", "-reconfigure", *more)
+    _marker(folder).parent.mkdir(exist_ok=True)
+    templates.write(_marker(folder), _init_digest(folder))
+    lock = folder.path / _LOCK_FILE
+    return templates.digest({_LOCK_FILE: lock.read_text(encoding="utf-8")}) if lock.exists() else None
 
 
 def ensure_init(folder: Folder) -> None:
     """Init again on a worker that has not, or not for these files; never with other providers than those locked."""
     marker = _marker(folder)
     if not marker.exists() or marker.read_text(encoding="utf-8") != _init_digest(folder):
-        _init(folder, "-lockfile=readonly")
+        init(folder, "-lockfile=readonly")
 
 
 def validate(folder: Folder) -> None:
@@ -89,7 +97,7 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
     if outcome.report.destroys and not allow_destroy:
         (folder.path / PLAN).unlink()
         raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(outcome.report.destroys)}")
-    return Plan(outcome.report.changes or _NOTHING, outcome.completed.exit_status == 2)
+    return Plan(outcome.report.changes or NOTHING, outcome.completed.exit_status == 2)
 
 
 def show_plan(folder: Folder) -> str:
@@ -115,7 +123,7 @@ def apply(folder: Folder, *, allow_destroy: bool) -> Applied:
         outcome = _apply(folder)
     if outcome.completed.exit_status != 0:
         raise outcome.error()
-    return Applied(outcome.report.changes or _NOTHING, made)
+    return Applied(outcome.report.changes or NOTHING, made)
 
 
 def destroy(folder: Folder) -> PlanSummary:
@@ -123,7 +131,7 @@ def destroy(folder: Folder) -> PlanSummary:
     ensure_init(folder)
     push_errored(folder)
     outcome = tofu_folder.run(folder, "destroy", _INPUT, _WAIT, "-auto-approve", "-json")
-    return outcome.report.changes or _NOTHING
+    return outcome.report.changes or NOTHING
 
 
 def output(folder: Folder) -> InstanceInfo:
@@ -174,16 +182,6 @@ def push_errored(folder: Folder) -> None:
 
 def _apply(folder: Folder) -> Outcome:
     return tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
-
-
-def _init(folder: Folder, *more: str) -> str | None:
-    # -reconfigure: the state is never on this disk, so there is none to migrate.
-    with tofu_folder.downloading(folder):
-        tofu_folder.run(folder, "init", _INPUT, "-no-color", "-reconfigure", *more)
-    _marker(folder).parent.mkdir(exist_ok=True)
-    templates.write(_marker(folder), _init_digest(folder))
-    lock = folder.path / _LOCK_FILE
-    return templates.digest({_LOCK_FILE: lock.read_text(encoding="utf-8")}) if lock.exists() else None
 
 
 def _marker(folder: Folder) -> Path:

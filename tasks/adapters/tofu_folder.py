@@ -99,7 +99,12 @@ def attempt(folder: Folder, *arguments: str, quiet: bool = False) -> Outcome:
                 folder.session.write(text)
 
     session = dataclasses.replace(folder.session, write=write)
-    completed = process.run(Command((folder.binary, *arguments), folder.path, env=_environment(folder)), session)
+    command = Command((folder.binary, *arguments), folder.path, env=_environment(folder))
+    try:
+        completed = process.run(command, session)
+    except errors.DeadlineError as error:
+        # Its own tail is the JSON; people are shown what the log shows.
+        raise errors.DeadlineError(error.summary, error.command, error.exit_status, "\n".join(said)) from error
     report = tofu_report.parse(completed.stdout, completed.stderr)
     return Outcome(completed, report, "\n".join(said), folder.session)
 
@@ -123,13 +128,14 @@ def downloading(folder: Folder) -> Iterator[None]:
 
     Raises:
         DeadlineError: the others did not finish before the session's deadline.
+        LeaseLostError: the lifeline was cut meanwhile.
     """
     folder.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder.data / "tofu-plugins.lock").open("w") as file:
         while not _locked(file.fileno()):
             if time.monotonic() >= folder.session.deadline:
                 raise errors.DeadlineError("tofu init: another one on this worker held the plugin cache for too long")
-            time.sleep(_LOCK_POLL_SECONDS)
+            folder.session.lifeline.wait(_LOCK_POLL_SECONDS)
         yield
 
 

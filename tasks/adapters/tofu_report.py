@@ -72,7 +72,7 @@ def parse(stdout: str, stderr: str) -> Report:
     return Report(
         errors=(*_diagnostics(found), *_spoken(stderr)),
         changes=_counts(counted[-1]) if counted else None,
-        destroys=tuple(address for value in found for address in _ended(value)),
+        destroys=tuple(sorted(address for value in found for address in _ended(value))),
     )
 
 

@@ -27,7 +27,13 @@ def render(facts: Facts, context: StepContext) -> Result:
     """Write the provider's templates, the variables and the cloud-init user-data. Learns `tofu_digest` and `host_key`.
 
     The host key is made once and kept in the workspace: another one would be other user-data, hence another host.
+
+    Raises:
+        ConfigurationError: hosts of this provider are not made here.
+        TemplateError: the operator's user-data template cannot be rendered.
     """
+    if reason := _not_made_here(context):
+        raise errors.ConfigurationError(f"{context.environment.name} cannot be provisioned: {reason}")
     keys = _keys(context)
     user_data = cloud_init.user_data(context.environment, keys)
     digest = _write(context, user_data)
@@ -56,7 +62,7 @@ def plan(facts: Facts, context: StepContext) -> Result:
     with _folder(context) as folder:
         made = tofu.plan(folder, allow_destroy=context.options.allow_destroy)
     ending = Ending.DONE if made.changed else Ending.UNCHANGED
-    return Result(facts.model_copy(update={"plan": made.summary}), ending, _counted(made.summary))
+    return Result(facts.model_copy(update={"plan": made.summary}), ending, _to_do(made.summary))
 
 
 @step("tofu.apply")
@@ -65,14 +71,11 @@ def apply(facts: Facts, context: StepContext) -> Result:
     with _folder(context) as folder:
         applied = tofu.apply(folder, allow_destroy=context.options.allow_destroy)
         serial = tofu.serial(folder)
-    made = applied.plan.summary if applied.plan else facts.plan
-    nothing = not any(applied.changes.model_dump().values()) and facts.state_serial in {None, serial}
+    update = {"plan": applied.plan.summary if applied.plan else facts.plan, "state_serial": serial}
+    # Outputs alone may change too: nothing is counted then, but the serial grows.
+    nothing = applied.changes == tofu.NOTHING and facts.state_serial in {None, serial}
     ending = Ending.UNCHANGED if nothing else Ending.DONE
-    return Result(
-        facts.model_copy(update={"plan": made, "state_serial": serial}),
-        ending,
-        _counted(applied.changes, planned=False),
-    )
+    return Result(facts.model_copy(update=update), ending, _did(applied.changes))
 
 
 @step("tofu.read_instance")
@@ -93,9 +96,8 @@ def read_instance(facts: Facts, context: StepContext) -> Result:
 @step("tofu.destroy")
 def destroy(facts: Facts, context: StepContext) -> Result:
     """End the host. Learns `instance_status` (`destroyed`) and `state_serial`."""
-    lacks = registry.get(context.environment).lacks(context.environment)
-    if Need.PROVISIONING in lacks:
-        return Result(facts, Ending.SKIPPED, lacks[Need.PROVISIONING])
+    if _not_made_here(context):
+        return Result(facts, Ending.SKIPPED, "the host was registered, not made here")
     if facts.tofu_digest is None:
         return Result(facts, Ending.SKIPPED, "nothing was ever made")
     if not (context.workspace / _VARIABLES).exists():
@@ -106,7 +108,7 @@ def destroy(facts: Facts, context: StepContext) -> Result:
         serial = tofu.serial(folder)
     ending = Ending.DONE if ended.destroy else Ending.UNCHANGED
     update = {"instance_status": "destroyed", "state_serial": serial}
-    return Result(facts.model_copy(update=update), ending, _counted(ended, planned=False))
+    return Result(facts.model_copy(update=update), ending, _did(ended))
 
 
 @step("workspace.clean")
@@ -135,6 +137,10 @@ def _folder(context: StepContext) -> Iterator[Folder]:
         context.session.redact.add(secret)
     with context.state() as state:
         yield tofu_folder.open_folder(context.workspace, context.settings, context.session, {**state, **secrets})
+
+
+def _not_made_here(context: StepContext) -> str | None:
+    return registry.get(context.environment).lacks(context.environment).get(Need.PROVISIONING)
 
 
 def _keys(context: StepContext) -> cloud_init.Keys:
@@ -178,10 +184,9 @@ def _learned(facts: Facts, update: Mapping[str, object]) -> Result:
     return Result(learned, Ending.UNCHANGED if learned == facts else Ending.DONE)
 
 
-def _counted(changes: PlanSummary, *, planned: bool = True) -> str:
-    text = f"{changes.add} to add, {changes.change} to change, {changes.destroy} to destroy"
-    return (
-        text
-        if planned
-        else text.replace("to add", "added").replace("to change", "changed").replace("to destroy", "destroyed")
-    )
+def _to_do(changes: PlanSummary) -> str:
+    return f"{changes.add} to add, {changes.change} to change, {changes.destroy} to destroy"
+
+
+def _did(changes: PlanSummary) -> str:
+    return f"{changes.add} added, {changes.change} changed, {changes.destroy} destroyed"

@@ -24,10 +24,10 @@ DESTROY = "tofu destroy -input=false -lock-timeout=10s -auto-approve -json"
 PUSH = "tofu state push -lock-timeout=10s errored.tfstate"
 
 
-def answer(case: str, **files: str) -> Answer:
+def answer(case: str) -> Answer:
     given = json.loads((CASES / f"{case}.json").read_text())
     text = {name: "\n".join(given[name]) for name in ("stdout", "stderr")}
-    return Answer(text["stdout"], text["stderr"], given["exit_status"], {name: text for name, text in files.items()})
+    return Answer(text["stdout"], text["stderr"], given["exit_status"])
 
 
 def planned(case: str) -> Answer:
@@ -179,7 +179,7 @@ def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
     with pytest.raises(errors.DestroyRefusedError) as caught:
         tofu.plan(bench.folder, allow_destroy=False)
 
-    assert str(caught.value) == "the plan would destroy or replace terraform_data.host, terraform_data.boot"
+    assert str(caught.value) == "the plan would destroy or replace terraform_data.boot, terraform_data.host"
     assert "--allow-destroy" in caught.value.help
     assert tofu.PLAN not in bench.files
 
@@ -297,13 +297,18 @@ def test_a_failing_plan_is_raised_by_its_kind(bench: Bench) -> None:
 
 
 def test_a_deadline_passes_through(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(*_: object) -> None:
-        raise errors.DeadlineError("tofu ran for too long")
+    """With what had been said until then, as people read it."""
+
+    def late(_: process.Command, session: process.Session) -> None:
+        session.write('{"@message":"Still creating..."}')
+        raise errors.DeadlineError("tofu did not end within 9 s", "tofu destroy", None, '{"@message":…')
 
     monkeypatch.setattr(process, "run", late)
 
-    with pytest.raises(errors.DeadlineError, match="ran for too long"):
+    with pytest.raises(errors.DeadlineError) as caught:
         tofu.destroy(bench.folder)
+
+    assert caught.value.args == ("tofu did not end within 9 s", "tofu destroy", None, "Still creating...")
 
 
 def test_destroy(bench: Bench) -> None:

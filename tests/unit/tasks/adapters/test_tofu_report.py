@@ -73,7 +73,7 @@ def test_a_masked_line_that_is_no_json_any_more_is_shown_as_it_is() -> None:
 
 
 def test_the_last_count_is_the_one_that_counts() -> None:
-    """destroy counts twice: what it plans, then what it did."""
+    """A destroy counts twice: what it plans, then what it did."""
     lines = [
         json.dumps({"type": "change_summary", "changes": {"add": 0, "change": 0, "remove": remove, "operation": word}})
         for remove, word in ((2, "plan"), (1, "destroy"))
