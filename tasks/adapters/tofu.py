@@ -82,7 +82,7 @@ def validate(folder: Folder) -> None:
 
 
 def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
-    """Plan into `PLAN`.
+    """Plan into `PLAN`, and show in the log what it would change.
 
     A resource that an earlier apply left half made (tainted) may be replaced: nobody has used it yet, and without
     that no failed apply could be resumed.
@@ -92,19 +92,16 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
     """
     ensure_init(folder)
     push_errored(folder)
+    (folder.path / PLAN).unlink(missing_ok=True)
     arguments = ("plan", _INPUT, _WAIT, "-detailed-exitcode", f"-out={PLAN}", "-json")
     outcome = tofu_folder.run(folder, *arguments, good=(0, 2))
+    changed = outcome.completed.exit_status == 2
+    if changed:
+        tofu_folder.run(folder, "show", "-no-color", PLAN)
     if outcome.report.destroys and not allow_destroy:
         (folder.path / PLAN).unlink()
         raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(outcome.report.destroys)}")
-    return Plan(outcome.report.changes or NOTHING, outcome.completed.exit_status == 2)
-
-
-def show_plan(folder: Folder) -> str:
-    """The saved plan as OpenTofu shows it to people, redacted."""
-    ensure_init(folder)
-    outcome = tofu_folder.run(folder, "show", "-no-color", PLAN, quiet=True)
-    return folder.session.redact(outcome.completed.stdout)
+    return Plan(outcome.report.changes or NOTHING, changed)
 
 
 def apply(folder: Folder, *, allow_destroy: bool) -> Applied:

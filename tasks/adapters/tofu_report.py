@@ -28,7 +28,9 @@ _CREDENTIAL = re.compile(
     re.IGNORECASE,
 )
 _NOT_THE_PROVIDER = re.compile(r"provisioner error|provider packages|install provider", re.IGNORECASE)
-_UNUSABLE_PLAN = re.compile(r"Saved plan is stale|Saved plan does not match|as a plan file|Incompatible plan file")
+_UNUSABLE_PLAN = re.compile(
+    r"Saved plan is stale|Saved plan does not match|as a plan file|Incompatible plan file|incomplete plan"
+)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ CASES = Path(__file__).parents[4] / "tests" / "cases" / "tofu"
 READ_ONLY = "tofu init -input=false -no-color -reconfigure -lockfile=readonly"
 INIT = Answer(files={".terraform/terraform.tfstate": "{}"})
 PLAN = "tofu plan -input=false -lock-timeout=10s -detailed-exitcode -out=plan.tfplan -json"
+SHOW = "tofu show -no-color plan.tfplan"
 APPLY = "tofu apply -input=false -lock-timeout=10s -json plan.tfplan"
 DESTROY = "tofu destroy -input=false -lock-timeout=10s -auto-approve -json"
 PUSH = "tofu state push -lock-timeout=10s errored.tfstate"
@@ -60,7 +61,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     path.mkdir()
     (path / "main.tf").write_text("# static\n")
     folder = Folder(path, "/opt/tofu", tmp_path / "data", None, session(log), {"TF_HTTP_ADDRESS": "http://[::1]:4000"})
-    commands.script = {"tofu init": INIT}
+    commands.script = {"tofu init": INIT, "tofu show": Answer("+ create\n")}
     tofu.init(folder)
     commands.asked.clear()
     return Bench(folder, commands, log)
@@ -170,7 +171,8 @@ def test_plan(bench: Bench, case: str, plan: tofu.Plan) -> None:
     bench.commands.script["tofu plan"] = planned(case)
 
     assert tofu.plan(bench.folder, allow_destroy=False) == plan
-    assert (bench.commands.texts, bench.files[tofu.PLAN]) == ([PLAN], case)
+    shown = [SHOW] if plan.changed else []
+    assert (bench.commands.texts, bench.files[tofu.PLAN]) == ([PLAN, *shown], case)
 
 
 def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
@@ -181,6 +183,17 @@ def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
 
     assert str(caught.value) == "the plan would destroy or replace terraform_data.boot, terraform_data.host"
     assert "--allow-destroy" in caught.value.help
+    assert tofu.PLAN not in bench.files
+    assert bench.log[-1] == "+ create"
+
+
+def test_a_plan_that_failed_leaves_none_to_apply(bench: Bench) -> None:
+    bench.write(tofu.PLAN, "older")
+    bench.commands.script["tofu plan"] = answer("plan-variable-missing")
+
+    with pytest.raises(errors.InfrastructureError):
+        tofu.plan(bench.folder, allow_destroy=False)
+
     assert tofu.PLAN not in bench.files
 
 
@@ -193,7 +206,8 @@ def test_a_plan_that_replaces_may_be_allowed(bench: Bench) -> None:
 
 
 def test_the_log_is_for_people(bench: Bench) -> None:
-    bench.commands.script["tofu plan"] = planned("plan-creates")
+    bench.folder.session.redact.add("hunter22")
+    bench.commands.script |= {"tofu plan": planned("plan-creates"), "tofu show": Answer("+ create\n  = hunter22\n")}
 
     tofu.plan(bench.folder, allow_destroy=False)
 
@@ -203,6 +217,8 @@ def test_the_log_is_for_people(bench: Bench) -> None:
         "terraform_data.boot: Plan to create",
         "Plan: 2 to add, 0 to change, 0 to destroy.",
         "Outputs: 1",
+        "+ create",
+        "  = ***",
     ]
 
 
@@ -229,7 +245,7 @@ def test_a_stale_plan_is_made_again(bench: Bench) -> None:
 
     made = PlanSummary(add=2, change=0, destroy=0)
     assert applied == tofu.Applied(made, plan=tofu.Plan(made, changed=True))
-    assert bench.commands.texts == [APPLY, PLAN, APPLY]
+    assert bench.commands.texts == [APPLY, PLAN, SHOW, APPLY]
 
 
 def test_a_stale_plan_made_again_may_not_replace_either(bench: Bench) -> None:
@@ -240,7 +256,7 @@ def test_a_stale_plan_made_again_may_not_replace_either(bench: Bench) -> None:
     with pytest.raises(errors.DestroyRefusedError):
         tofu.apply(bench.folder, allow_destroy=False)
 
-    assert bench.commands.texts == [APPLY, PLAN]
+    assert bench.commands.texts == [APPLY, PLAN, SHOW]
 
 
 def test_without_a_plan_apply_makes_one_and_only_one(bench: Bench) -> None:
@@ -250,7 +266,7 @@ def test_without_a_plan_apply_makes_one_and_only_one(bench: Bench) -> None:
     with pytest.raises(errors.InfrastructureError, match="Saved plan is stale"):
         tofu.apply(bench.folder, allow_destroy=False)
 
-    assert bench.commands.texts == [PLAN, APPLY]
+    assert bench.commands.texts == [PLAN, SHOW, APPLY]
 
 
 def test_a_failed_apply_tells_all(bench: Bench) -> None:
@@ -409,14 +425,6 @@ def test_serial(bench: Bench, text: str, serial: int | None) -> None:
     bench.commands.script["tofu state pull"] = Answer(text)
 
     assert (tofu.serial(bench.folder), bench.commands.texts, bench.log) == (serial, ["tofu state pull"], [])
-
-
-def test_show_plan_is_redacted(bench: Bench) -> None:
-    bench.folder.session.redact.add("hunter22")
-    bench.commands.script["tofu show"] = Answer("+ create hunter22\n")
-
-    assert (tofu.show_plan(bench.folder), bench.log) == ("+ create ***\n", [])
-    assert bench.commands.texts == ["tofu show -no-color plan.tfplan"]
 
 
 def test_a_secret_that_json_had_changed_is_masked_in_the_log(bench: Bench) -> None:

@@ -95,7 +95,11 @@ def state() -> Iterator[Mapping[str, str]]:
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     made, commands, folder = Made(), Commands(), tmp_path / "templates"
-    commands.script = {"tofu init": Answer(files={".terraform/terraform.tfstate": "{}"}), "tofu validate": Answer("{}")}
+    commands.script = {
+        "tofu init": Answer(files={".terraform/terraform.tfstate": "{}"}),
+        "tofu validate": Answer("{}"),
+        "tofu show": Answer(),
+    }
     for path in (folder, tmp_path / "workspace"):
         path.mkdir()
     (folder / "main.tf").write_text("# static\n")
