@@ -75,7 +75,7 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
     _print_facts(console, facts)
     if run:
         _print_run(console, run)
-    _print_history(console, [runs[each] for each in history if each in runs])
+    _print_history(console, [runs[each] for each in history if each in runs and runs[each].epoch])
     return 0
 
 

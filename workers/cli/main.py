@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import again, declare, launching, look, output, reading, reports
+from workers.cli import again, declare, launching, look, output, reading, reports, worker
 from workers.cli.reports import Exit, Report
 
 app = typer.Typer(
@@ -49,6 +49,8 @@ for _command in (
     *(look.status, look.show, reading.trace, reading.logs),
 ):
     app.command()(_command)
+# Options that it does not know are Celery's.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(worker.worker)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import typer
 
 from config import fleet as fleets
 from config import settings as settings_module
-from config.errors import FleetFileError
+from config.errors import ConfigError, FleetFileError
 from config.fleet import EnvironmentSpec, Fleet
 from config.schedules import Selection
 from tasks import fleetcheck

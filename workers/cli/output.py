@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
 
 from workers.cli.reports import Report
 
+_UNBOUNDED = 10_000
+
 
 def out() -> Console:
     """Where results go. Made when needed: the streams may have been replaced since."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), emoji=False)
+    return Console(highlight=False, emoji=False, width=_width(sys.stdout))
 
 
 def err() -> Console:
     """Where progress, questions and errors go."""
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), emoji=False)
+    return Console(stderr=True, highlight=False, emoji=False, width=_width(sys.stderr))
+
+
+def _width(stream: TextIO) -> int | None:
+    """The terminal's; where there is none, nothing is wrapped or cut."""
+    return None if stream.isatty() else _UNBOUNDED
 
 
 def emit(shape: Any) -> None:

@@ -1,0 +1,105 @@
+"""Crew: the worker processes of one machine, started together and ended together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from config.settings import Settings
+from tasks.adapters import children
+from tasks.adapters.children import Child
+from tasks.workflows.model import Queue
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+_WAIT_THREADS = 100
+_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+def commands(
+    queues: Sequence[Queue], options: Sequence[str], settings: Settings, *, beat: bool
+) -> Mapping[str, tuple[str, ...]]:
+    """The command line of each process, by name. options: Celery's own, for all workers; they override ours."""
+    pools = {
+        Queue.TOOLS: ("-P", "prefork", "-c", str(os.cpu_count() or 1)),
+        Queue.WAIT: ("-P", "threads", "-c", str(_WAIT_THREADS)),
+    }
+    celery = (sys.executable, "-m", "celery", "-A", "workers")
+    made = {
+        queue.value: (
+            *(*celery, "worker", "-Q", queue.value, "-n", f"{queue.value}@%h", *pools[queue]),
+            *("--loglevel", "INFO", *options),
+        )
+        for queue in queues
+    }
+    if beat:
+        schedule = settings.data_dir.expanduser() / "beat-schedule"
+        scheduler = ("--scheduler", "workers.pulse:Scheduler", "--schedule", str(schedule), "--pidfile", "")
+        made["beat"] = (*celery, "beat", *scheduler, "--loglevel", "INFO")
+    return made
+
+
+class Crew:
+    """Processes that live and die together: the end of one ends the others."""
+
+    def __init__(self, made: Mapping[str, tuple[str, ...]]) -> None:
+        self._commands = made
+        self._children: dict[str, Child] = {}
+        self._told = 0
+
+    def run(self) -> bool:
+        """Start them, pass TERM and INT on, wait for their end. Whether they ended because they were told to."""
+        with self._signals():
+            for name, command in self._commands.items():
+                self._children[name] = children.start(command, environment())
+            while not self._ended():
+                time.sleep(_LOOK_SECONDS)
+            told = bool(self._told)
+            self._pass_on(signal.SIGTERM)
+            while any(child.poll() is None for child in self._children.values()):
+                time.sleep(_LOOK_SECONDS)
+        return told
+
+    def _ended(self) -> bool:
+        """Whether one has ended."""
+        for name, child in self._children.items():
+            if child.poll() is not None:
+                if not self._told:
+                    logger.error("Process %s has ended with status %s: ending the others", name, child.returncode)
+                return True
+        return False
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        former = {number: signal.signal(number, self._heard) for number in _FORWARDED}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        """The first TERM or INT lets running steps end; a second INT, or QUIT, does not."""
+        self._told += 1
+        again = self._told > 1 and number == signal.SIGINT
+        self._pass_on(signal.SIGQUIT if again or number == signal.SIGQUIT else signal.SIGTERM)
+
+    def _pass_on(self, number: signal.Signals) -> None:
+        for child in self._children.values():
+            if child.poll() is None:
+                child.send_signal(number)
+
+
+def environment() -> dict[str, str]:
+    """This process's environment, in which a child finds the same `workers` package, installed or not."""
+    own = str(Path(__file__).parents[1])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path != own]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((own, *paths))}
