@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from config.settings import Settings
 
-
-def build(settings: Settings) -> dict[str, Any]:
-    """The configuration of the app for these settings."""
-    return {
-        "broker_url": settings.redis_url.get_secret_value(),
+_SETTINGS: Mapping[str, Any] = MappingProxyType(
+    {
         # The tracker is the truth: nothing in Celery's results says which step failed.
         "result_backend": None,
         "task_ignore_result": True,
@@ -19,7 +18,7 @@ def build(settings: Settings) -> dict[str, Any]:
         "task_acks_late": False,
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
-        # With reject_on_worker_lost a step that kills its child would come back for ever, and nobody would hear of it.
+        # With it, a step that kills its child would come back for ever, and nobody would hear of it.
         "task_reject_on_worker_lost": False,
         # It would acknowledge the running step and drop the chain behind it.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
@@ -27,23 +26,23 @@ def build(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],
         # A chain's message carries the rest of the chain; gzip makes it a tenth.
         "task_compression": "gzip",
-        "task_create_missing_queues": True,
         "task_default_queue": "tools",
-        "task_send_sent_event": False,
+        # Flower shows what workers say of their tasks; `sent` would double the events.
         "worker_send_task_events": True,
-        "broker_connection_retry_on_startup": True,
+        "task_send_sent_event": False,
         # A worker outlives its Redis for as long as it takes.
+        "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         # Publishing the next step: if it cannot be done in a few seconds, the step stays due and is found there.
-        "task_publish_retry_policy": {
-            "max_retries": 5,
-            "interval_start": 0.1,
-            "interval_step": 0.4,
-            "interval_max": 2.0,
-        },
+        "task_publish_retry_policy": {"max_retries": 5, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 2},
+        # A connection that is cut without a word is noticed.
         "broker_transport_options": {"socket_timeout": 30, "socket_connect_timeout": 10, "socket_keepalive": True},
-        # Our own handlers, with the run and the step in each line.
-        "worker_hijack_root_logger": True,
         "enable_utc": True,
         "timezone": "UTC",
     }
+)
+
+
+def build(settings: Settings) -> dict[str, Any]:
+    """The configuration of the app for these settings."""
+    return {**_SETTINGS, "broker_url": settings.redis_url.get_secret_value()}

@@ -52,4 +52,4 @@ class Script:
         Raises:
             redis.RedisError: Redis could not be reached, or refused to write.
         """
-        return self._script(keys=list(keys), args=list(args))
+        return self._script(keys=list(keys), args=[*map(str, args)])

@@ -6,10 +6,8 @@ import logging
 from typing import Any
 
 from celery import current_app, shared_task
-from celery.schedules import schedule
 
-from config import fleet, schedules, settings
-from config.schedules import Schedule
+from config import fleet, settings
 from config.settings import Settings
 from tasks.errors import ConfigurationError
 from workers import runtime, verbs
@@ -26,7 +24,7 @@ def entries(chosen: Settings) -> dict[str, dict[str, Any]]:
     if chosen.fleet_file is None:
         return {}
     found = fleet.load(chosen.fleet_file.expanduser()).schedules
-    return {each.name: {"task": FIRE, "schedule": _when(each), "args": (each.name,)} for each in found}
+    return {each.name: {"task": FIRE, "schedule": each.trigger, "args": (each.name,)} for each in found}
 
 
 @shared_task(name=FIRE)
@@ -45,15 +43,9 @@ def fire(name: str) -> None:
         return
     launcher = Launcher(runtime.base_of_process(), current_app)
     trigger = f"schedule {name}"
-    for environment in found.select(chosen.select):
+    for environment in found.select(chosen.selection):
         request = Request(environment, verbs.workflows(chosen.workflow, environment), verbs.whoami(), trigger)
         try:
             launcher.launch(request)
         except RefusedError as error:
             logger.warning("Schedule %s leaves out %s: %s", name, environment.name, error)
-
-
-def _when(chosen: Schedule) -> Any:
-    if chosen.cron is not None:
-        return schedules.cron(chosen.cron)
-    return schedule(schedules.interval_seconds(chosen.every or ""))

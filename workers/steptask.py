@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 Body = Callable[[Facts, StepContext], Result]
 
 
-class TrackedTask(Task):  # type: ignore[misc]  # Celery publishes no types
+class TrackedTask(Task):
     """The base of all tasks of the app; what is not a step of ours passes through untouched."""
 
     is_step = False

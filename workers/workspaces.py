@@ -16,6 +16,8 @@ from workers.keys import Keys
 
 # Downloaded by init, and made again by it: large, and not a secret.
 _LEFT_OUT = ".terraform"
+# Written by OpenTofu when its state could not be saved. Until it has been pushed it may be the only record of a host.
+_NEVER_REMOVED = "errored.tfstate"
 
 
 class Workspaces:
@@ -77,7 +79,7 @@ def _files(path: Path) -> dict[str, bytes]:
 
 def _clear(path: Path) -> None:
     for entry in path.iterdir():
-        if entry.name == _LEFT_OUT:
+        if entry.name in (_LEFT_OUT, _NEVER_REMOVED):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)

@@ -23,7 +23,7 @@ class Need(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A host that the provider already has for an environment. `resource`: address in the templates; `id`: to import."""
+    """A host that the provider already has for an environment. resource, id: what to import, and as what."""
 
     address: str | None
     resource: str
@@ -31,7 +31,7 @@ class Found:
 
 
 class Provider(Protocol):
-    """One provider. Its templates are in `config/providers/<name>/templates/`; its settings in `model.py` beside them."""
+    """One provider. Its templates and its settings are in `config/providers/<name>/`."""
 
     name: str
 
@@ -40,7 +40,7 @@ class Provider(Protocol):
         ...
 
     def secrets(self, environment: EnvironmentSpec) -> Mapping[str, SecretRef]:
-        """The OpenTofu variables that are secret, by variable; given as TF_VAR_* at the moment of use, never written."""
+        """The OpenTofu variables that are secret; given as TF_VAR_* at the moment of use, never written."""
         ...
 
     def lacks(self, environment: EnvironmentSpec) -> Mapping[Need, str]:

@@ -22,6 +22,7 @@ class StepTask:
     body: Body
 
     def __call__(self, facts: Facts, context: StepContext) -> Result:
+        """Do the work."""
         return self.body(facts, context)
 
 

@@ -49,7 +49,7 @@ def test_up_goes_through_all_thirteen_steps(base: Base, launcher: Launcher, step
     assert (record.state, record.run, record.partial) == (State.CONFIGURED, None, False)
     assert base.store.facts("web-1").address == "127.1.2.3"
     assert base.client.zcard(base.keys.leases()) == base.client.zcard(base.keys.due()) == 0
-    assert [line.text for line in runlog.read(base.client, base.keys, first.run)][0] == "tofu.render runs, call 1"
+    assert next(runlog.read(base.client, base.keys, first.run)).text == "tofu.render runs, call 1"
 
 
 @pytest.mark.parametrize(("workflow", "index", "step", "task"), STEPS, ids=[step for _, _, step, _ in STEPS])

@@ -78,10 +78,12 @@ def test_what_a_worker_has_is_replaced_by_what_is_kept(disk: Callable[[str], Wor
     keep(disk("a"), execution)
     (path / "main.tf").write_text("half done by a step that was killed")
     (path / "left-over").write_text("of it")
+    (path / "errored.tfstate").write_text("the only record of a real host")
 
     disk("a").fetch("web-1")
 
-    assert {file.name: file.read_text() for file in path.iterdir()} == {"main.tf": "kept"}
+    found = {file.name: file.read_text() for file in path.iterdir()}
+    assert found == {"main.tf": "kept", "errored.tfstate": "the only record of a real host"}
 
 
 def test_only_the_execution_that_runs_may_keep(
@@ -123,7 +125,7 @@ def call(method: str, env: Mapping[str, str], body: bytes = b"", query: str = ""
     headers = {"Authorization": "Basic " + base64.b64encode(name.encode()).decode()}
     asked = urllib.request.Request(env["TF_HTTP_ADDRESS"] + query, data=body or None, method=method, headers=headers)
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - our own address, on loopback
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - an address of ours, on loopback
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -52,4 +52,3 @@ def test_only_adapters_start_processes() -> None:
     }
 
     assert found == set()
-
