@@ -195,6 +195,7 @@ def test_a_plain_user_makes_a_rootless_host(login: Login) -> None:
         assert json.loads(as_nobody("destroy", spec, directory)) == {"destroyed": True}
         assert sandbox.left_over() == []
     finally:
+        api.destroy(directory, "r1", sandbox.said.append)
         shutil.rmtree(directory)
 
 
