@@ -11,13 +11,19 @@ from tasks import errors
 from tasks.adapters import cloud_init_status, ssh, ssh_wait
 from tasks.context import StepContext
 from tasks.facts import Facts
+from tasks.providers import registry
+from tasks.providers.base import Need
 from tasks.result import Ending, Result
 from tasks.steps.registry import step
 
 
 @step("ssh.wait")
 def wait(facts: Facts, context: StepContext) -> Result:
-    """Wait until a command runs on the host. Learns `ssh_attempts`, and `host_key` where none was given."""
+    """Wait until a command runs on the host. Learns `ssh_attempts`, and `host_key` where none was given.
+
+    Of a host that was not made by OpenTofu it learns `address` too: its provider knows it.
+    """
+    facts = _addressed(facts, context)
     with _target(facts, context) as target:
         attempts = dict(ssh_wait.wait(target, context.session))
         update: dict[str, object] = {"ssh_attempts": attempts}
@@ -39,6 +45,14 @@ def cloud_init_wait(facts: Facts, context: StepContext) -> Result:
         return Result(facts, Ending.SKIPPED, "cloud-init is disabled on the host")
     note = f"{_several(len(found.errors), 'warning')}: {found.errors[0]}" if found.errors else ""
     return Result(facts, note=note or found.status)
+
+
+def _addressed(facts: Facts, context: StepContext) -> Facts:
+    provider = registry.get(context.environment)
+    if Need.PROVISIONING not in provider.lacks(context.environment):
+        return facts
+    found = provider.find(context.environment, context)
+    return facts.model_copy(update={"address": found.address}) if found else facts
 
 
 @contextmanager
