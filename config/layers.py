@@ -96,15 +96,15 @@ class Splitter:
         return _lay(laid, environment)
 
     def _unique(self, what: str, nodes: tuple[Node, ...]) -> None:
-        seen: dict[object, int] = {}
+        seen: dict[str, int] = {}
         for node in nodes:
             name = node.child("name")
-            if name is not None and isinstance(name.value, str):
-                first = seen.setdefault(name.value, name.place.line)
-                if first != name.place.line:
-                    self.problems.append(
-                        name.place.problem(f"is the name of another {what} on line {first}: choose another")
-                    )
+            if name is None or not isinstance(name.value, str):
+                continue
+            if name.value in seen:
+                message = f"is the name of another {what} on line {seen[name.value]}: choose another"
+                self.problems.append(name.place.problem(message))
+            seen.setdefault(name.value, name.place.line)
 
 
 def _lay(base: Node, over: Node) -> Node:

@@ -56,7 +56,7 @@ class Compose(Model):
     @model_validator(mode="after")
     def _download(self) -> Compose:
         if self.method == "download" and not (self.url and self.sha256):
-            raise PydanticCustomError("download", "needs `url` and `sha256` for the method `download`")
+            raise PydanticCustomError("incomplete", "needs `url` and `sha256` for the method `download`")
         return self
 
 

@@ -17,6 +17,8 @@ from config.providers import registry
 from config.tree import Node
 
 Shape = TypeVar("Shape")
+# The type of a model's own error about keys that need others: in a layer, the others may come from elsewhere.
+_INCOMPLETE = "incomplete"
 _MISSING = frozenset({"missing", "union_tag_not_found"})
 _TAGGED = frozenset({"provider", "select"})
 _MAPPING = "must be a mapping (`key: value` lines below it)"
@@ -81,7 +83,8 @@ class Checker(Generic[Shape]):
         while rest and (child := here.child(rest[0])):
             here = child
             del rest[0]
-        return here.place.problem(self._message(keys, detail))
+        found = here.place.problem(self._message(keys, detail))
+        return _Missing(**vars(found)) if detail["type"] == _INCOMPLETE else found
 
     def _message(self, keys: list[str], detail: ErrorDetails) -> str:
         context = detail.get("ctx", {})

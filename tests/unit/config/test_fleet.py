@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import fleet
 from config.errors import SelectionError
 from config.fleet import EnvironmentSpec, Fleet, SecretRef, Selection, Ssh
-from config.parameters import Docker, Firewall, Parameters, SecurityUpdates
+from config.parameters import Compose, Docker, Firewall, Parameters, SecurityUpdates
 from config.providers.existing.model import Existing
 from config.providers.hetzner.model import Hetzner
 
@@ -70,6 +70,26 @@ def test_layers(load: Callable[[str], Fleet], tmp_path: Path) -> None:
             labels={"stage": "test", "owner": "ops"},
             parameters=Parameters(firewall=Firewall(allow=("1/tcp",))),
         ),
+    )
+
+
+def test_a_layer_may_be_incomplete(load: Callable[[str], Fleet]) -> None:
+    """What one key needs of another may come from another layer."""
+    text = f"""
+defaults:
+  ssh: {{key: env:KEY}}
+  provider: {{name: existing}}
+  parameters: {{compose: {{method: download}}}}
+groups:
+  known: {{parameters: {{compose: {{url: "https://example.com/{{arch}}", sha256: {{x86_64: "{"0" * 64}"}}}}}}}}
+environments:
+  - {{name: a, groups: [known], provider: {{address: b}}}}
+"""
+
+    (environment,) = load(text).environments
+
+    assert environment.parameters.compose == Compose(
+        method="download", url="https://example.com/{arch}", sha256={"x86_64": "0" * 64}
     )
 
 
@@ -152,6 +172,7 @@ def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     return {key: leaf for name, child in value.items() for key, leaf in flat(child, (*path, name)).items()}
 
 
+@settings(deadline=None)  # it writes files, on machines that do other things too
 @given(layers(), layers(), layers(), layers(), st.permutations(["a", "b"]))
 def test_any_layers(
     tmp_path_factory: pytest.TempPathFactory,

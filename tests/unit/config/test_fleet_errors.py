@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import fleet
@@ -117,6 +117,10 @@ KEYS = {
         ),
         ("environments: []", [(1, "environments", "declares nothing: add an environment")]),
         ("schedules: []", [(1, "environments", "declares nothing: add an environment")]),
+        (
+            f"environments: [{{{GOOD}}}, {{{GOOD}}}]",
+            [(1, "environments[1].name", "is the name of another environment on line 1: choose another")],
+        ),
         ("environments: {a: {}}", [(1, "environments", "must be a list: a `- name: …` for each")]),
         ("environments: [a]", [(1, "environments[0]", MAPPING)]),
         (
@@ -296,6 +300,7 @@ def test_error_survives_pickling() -> None:
     assert str(error) == "f.yaml: is worse\nf.yaml:2:1: a: is wrong"
 
 
+@settings(deadline=None)  # it writes files, on machines that do other things too
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """Whatever a file holds, there is an answer of ours."""
