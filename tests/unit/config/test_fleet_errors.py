@@ -213,44 +213,6 @@ def test_places(problems: Problems) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("part", "path", "message"),
-    [
-        ("select: all", "", "needs exactly one of `every` (as 6h) and `cron` (as 0 3 * * *)"),
-        (
-            "select: all, every: 6h, cron: 0 3 * * *",
-            "",
-            "needs exactly one of `every` (as 6h) and `cron` (as 0 3 * * *)",
-        ),
-        ("select: all, every: 0h", ".every", "must be an interval as 30m, 6h or 1d12h"),
-        ("select: all, every: 30", ".every", "must be text: put it in quotes"),
-        (
-            "select: all, cron: 0 3 * *",
-            ".cron",
-            "must be five fields: minute, hour, day, month and day of the week, as `0 3 * * *`",
-        ),
-        ("select: all, cron: 61 3 * * *", ".cron", "cannot be used: Invalid end range: 61 > 59."),
-        ("every: 6h", ".select", "is missing: add it"),
-        ("select: everything, every: 6h", ".select", "must be 'all'"),
-        ("select: [a], every: 6h", ".select", MAPPING),
-        ("select: {gropus: [x]}, every: 6h", ".select.gropus", "is not a known key; did you mean `groups`?"),
-        ("select: {groups: [x]}, every: 6h", ".select", "no group is called `x`"),
-        ("select: {environments: [aa]}, every: 6h", ".select", "no environment is called `aa`; did you mean `a`?"),
-        (
-            "select: all, every: 6h, when: now",
-            ".when",
-            "is not a known key; known: cron, every, name, select, workflow",
-        ),
-    ],
-)
-def test_schedules(problems: Problems, part: str, path: str, message: str) -> None:
-    text = f"environments: [{{{GOOD}}}]\nschedules:\n- {{name: s, workflow: up, {part}}}\n"
-
-    ((line, _, found, said),) = problems(text)
-
-    assert (line, found, said) == (3, f"schedules[0]{path}", message)
-
-
 def test_all_at_once(problems: Problems) -> None:
     """In the order of the file, a fault in the defaults once, whoever inherits it."""
     text = dedent("""\
