@@ -49,6 +49,7 @@ class RunRecord(_Record):
     environment: str
     workflow: str
     names: tuple[str, ...]
+    queues: tuple[str, ...]
     total: int
     status: RunStatus
     index: int | None = None
@@ -58,6 +59,7 @@ class RunRecord(_Record):
     worker: str | None = None
     step_started_at: float | None = None
     due_at: float | None = None
+    due_number: int | None = None
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -104,6 +106,7 @@ def run_record(content: Mapping[str, str], *, lease_until: float | None, read_at
     ended = [json.loads(value) for field, value in content.items() if field.startswith("ended:")]
     values: dict[str, Any] = dict(content)
     values["names"] = json.loads(content["names"])
+    values["queues"] = json.loads(content["queues"])
     values["completed"] = sorted(ended, key=lambda step: int(step["index"]))
     values["failure"] = json.loads(content["failure"]) if content.get("failure") else None
     return RunRecord.model_validate({**values, "lease_until": lease_until, "read_at": read_at})

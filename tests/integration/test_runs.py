@@ -240,6 +240,20 @@ def test_a_plan_goes_back_to_where_it_came_from(base: Base, launcher: Launcher) 
     assert base.store.environment("web-2").state is State.CREATED
 
 
+def test_a_slow_queue_is_not_a_lost_message(base: Base, launcher: Launcher) -> None:
+    """Two runs wait for a worker. When the messages are gone, the first is known to be lost and may be resumed."""
+    first, second = launcher.launch(request(spec())), launcher.launch(request(spec("web-2")))
+    for place in (first, second):
+        with pytest.raises(BusyError, match="1/9 render-opentofu-templates"):
+            launcher.resume(base.store.run(place.run), None, "tester@here")
+    base.client.delete("tools")
+
+    poll(lambda: _resumed(launcher, base, first.run), every=0.5)
+
+    assert base.store.run(first.run).epoch == 2
+    assert base.store.run(second.run).epoch == 1
+
+
 def test_a_run_whose_worker_died_is_lost_and_can_be_resumed(
     base: Base, launcher: Launcher, start_worker: StartWorker, worker: subprocess.Popen[bytes]
 ) -> None:

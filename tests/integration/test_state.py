@@ -123,9 +123,10 @@ def call(method: str, env: Mapping[str, str], body: bytes = b"", query: str = ""
     """Ask the backend as OpenTofu does: the status and the body of the answer."""
     name = f"{env['TF_HTTP_USERNAME']}:{env['TF_HTTP_PASSWORD']}"
     headers = {"Authorization": "Basic " + base64.b64encode(name.encode()).decode()}
-    asked = urllib.request.Request(env["TF_HTTP_ADDRESS"] + query, data=body or None, method=method, headers=headers)
+    address = env["TF_HTTP_ADDRESS"] + query
+    asked = urllib.request.Request(address, data=body or None, method=method, headers=headers)  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - an address of ours, on loopback
+        with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - loopback
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.read()

@@ -17,6 +17,7 @@ HASH = {
     "environment": "web-1",
     "workflow": "configure",
     "names": json.dumps(["install-docker", "install-docker-compose"]),
+    "queues": json.dumps(["tools", "tools"]),
     "total": "2",
     "status": "running",
     "index": "2",
