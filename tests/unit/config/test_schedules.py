@@ -119,7 +119,8 @@ def test_selection() -> None:
 def test_what_is_said(
     problems: Callable[[str], list[tuple[int, int, str, str]]], part: str, path: str, message: str
 ) -> None:
-    text = f"environments: [{{name: a, provider: {{name: existing, address: b}}, ssh: {{key: env:KEY}}}}]\nschedules:\n- {{name: s, workflow: up, {part}}}\n"
+    good = "{name: a, provider: {name: existing, address: b}, ssh: {key: env:KEY}}"
+    text = f"environments: [{good}]\nschedules:\n- {{name: s, workflow: up, {part}}}\n"
 
     ((line, _, found, said),) = problems(text)
 
