@@ -1,7 +1,7 @@
 """The pulse: a file that a worker or beat touches while it does its work, so that a health check costs next to nothing.
 
-    celery -A workers worker                                   touches it while connected, from the loop that takes messages
-    celery -A workers beat --scheduler workers.pulse:Scheduler touches it at each look at the schedule
+celery -A workers worker                                   touches it while connected, from the loop that takes messages
+celery -A workers beat --scheduler workers.pulse:Scheduler touches it at each look at the schedule
 """
 
 from __future__ import annotations

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from config import settings
+from config.errors import SecretError
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("redis://redis:6379/0", "redis://:p%40ss%2F%20w@redis:6379/0"),
+        ("rediss://operator@redis:6380/1", "rediss://operator:p%40ss%2F%20w@redis:6380/1"),
+        (
+            "redis://operator:old@redis/2?ssl_cert_reqs=none",
+            "redis://operator:p%40ss%2F%20w@redis/2?ssl_cert_reqs=none",
+        ),
+    ],
+)
+def test_password_of_its_own_file_goes_into_the_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, whole: str
+) -> None:
+    (tmp_path / "password").write_text("p@ss/ w\n")
+    monkeypatch.setenv("STEPMARK_REDIS_URL", url)
+    monkeypatch.setenv("STEPMARK_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
+
+    found = settings.load().redis_url
+
+    assert (found.get_secret_value(), str(found)) == (whole, "**********")
+
+
+def test_missing_password_file_is_the_operators_to_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPMARK_REDIS_PASSWORD_FILE", str(tmp_path / "none"))
+
+    with pytest.raises(SecretError, match="none"):
+        settings.load()
