@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,17 +12,21 @@ from tasks import errors
 Child: TypeAlias = subprocess.Popen[bytes]
 
 
-def start(argv: tuple[str, ...], env: Mapping[str, str]) -> Child:
-    """Start `argv`, its output on ours, in a session of its own: a terminal's Ctrl-C reaches it only through us.
+def tied(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """`argv`, told to terminate when the process that starts it is killed, where the system has `setpriv`."""
+    setpriv = shutil.which("setpriv")
+    return (setpriv, "--pdeathsig", "TERM", "--", *argv) if setpriv else argv
 
-    Where the system has `setpriv`, it is terminated when this process is killed.
+
+def start(argv: tuple[str, ...], env: Mapping[str, str], *, output: int | None = None) -> Child:
+    """Start `argv` in a session of its own, so that a terminal's Ctrl-C reaches it only through us; tied to us.
+
+    output: the file descriptor that its standard output goes to; None: ours.
 
     Raises:
         ToolMissingError: the program is not there.
     """
-    setpriv = shutil.which("setpriv", path=env.get("PATH", os.defpath))
-    bound = (setpriv, "--pdeathsig", "TERM", "--") if setpriv else ()
     try:
-        return subprocess.Popen((*bound, *argv), env=env, stdin=subprocess.DEVNULL, start_new_session=True)
+        return subprocess.Popen(tied(argv), env=env, stdin=subprocess.DEVNULL, stdout=output, start_new_session=True)
     except FileNotFoundError as error:
         raise errors.ToolMissingError(f"{argv[0]} is not on this machine") from error

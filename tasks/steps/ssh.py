@@ -49,7 +49,7 @@ def cloud_init_wait(facts: Facts, context: StepContext) -> Result:
 
 def _addressed(facts: Facts, context: StepContext) -> Facts:
     provider = registry.get(context.environment)
-    if Need.PROVISIONING not in provider.lacks(context.environment):
+    if facts.address is not None and Need.PROVISIONING not in provider.lacks(context.environment):
         return facts
     found = provider.find(context.environment, context)
     return facts.model_copy(update={"address": found.address}) if found else facts

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from workers.cli import again, declare, launching, look, output, reading, reports, worker
+from workers.cli import again, declare, demo, doctor, launching, look, output, reading, reports, worker
 from workers.cli.reports import Exit, Report
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ for _command in (
     *(declare.init, declare.validate, declare.schema),
     *(launching.up, launching.provision, launching.configure, launching.register, launching.destroy),
     *(again.resume, again.retry),
+    *(doctor.doctor, demo.demo),
     *(look.status, look.show, reading.trace, reading.logs),
 ):
     app.command()(_command)

@@ -15,7 +15,7 @@ from pathlib import Path
 import redis
 
 from tasks import errors
-from tasks.adapters import daemon
+from tasks.adapters import children, daemon
 
 _START_SECONDS = 20.0
 _TRIES = 3
@@ -37,8 +37,10 @@ def executable() -> Path | None:
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[str]:
+def running(directory: Path, *, tied: bool = True) -> Iterator[str]:
     """A server with its files in `directory`, while the block lasts; gives its URL, with a password of its own.
+
+    tied: it ends with this process even if that is killed, where the system can do so.
 
     Raises:
         RedisMissingError: there is no server program.
@@ -47,23 +49,24 @@ def running(directory: Path) -> Iterator[str]:
     program = executable()
     if program is None:
         raise RedisMissingError("no Redis server program was found")
-    process, url = _start(program, directory)
+    process, url = _start(program, directory, tied=tied)
     try:
         yield url
     finally:
         daemon.end(process, signal.SIGTERM)
 
 
-def _start(program: Path, directory: Path) -> tuple[daemon.Started, str]:
+def _start(program: Path, directory: Path, *, tied: bool) -> tuple[daemon.Started, str]:
     for _ in range(_TRIES):
         port, password = _free_port(), secrets.token_urlsafe(16)
         configuration = directory / "redis.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(
             f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nappendonly yes\n"
-            f'maxmemory-policy noeviction\nsave ""\ndir "{directory}"\n'
+            f'maxmemory-policy noeviction\nsave ""\ndir "{directory}"\npidfile "{directory}/redis.pid"\n'
         )
-        argv = (str(program), str(configuration))
+        plain = (str(program), str(configuration))
+        argv = children.tied(plain) if tied else plain
         process = daemon.start_detached(argv, cwd=directory, env={"PATH": daemon.PATH}, log=directory / "redis.log")
         url = f"redis://:{password}@127.0.0.1:{port}/0"
         if _answers(process, url):

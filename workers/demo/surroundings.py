@@ -1,0 +1,149 @@
+"""Surroundings: what the demo needs around it, all of its own: a folder, a Redis, keys and workers."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+from celery import Celery
+
+from tasks.adapters import children, daemon, ssh
+from tasks.adapters.daemon import Started
+from tasks.errors import ConfigurationError, SandboxError
+from workers import crew, crypto
+from workers.demo import redisserver
+
+_KEY_VARIABLE = "STEPMARK_DEMO_KEY"
+_WORKERS = 2
+_WORKERS_SECONDS = 90.0
+_END_SECONDS = 60.0
+# A worker of the demo that is killed is known soon; its tools are short.
+_LEASE_SECONDS = "8"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """directory: private, and removed afterwards. variables: what differs in the environment of all that runs here.
+
+    worker: the process that both workers are under.
+    """
+
+    directory: Path
+    variables: dict[str, str]
+    worker: Started
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that runs here."""
+        return {**crew.environment(), **self.variables}
+
+    @property
+    def sandbox(self) -> Path:
+        """Where its hosts are."""
+        return Path(self.variables["STEPMARK_DATA_DIR"]) / "sandbox"
+
+    @property
+    def login_key(self) -> str:
+        """The private key that opens its hosts."""
+        return self.variables[_KEY_VARIABLE]
+
+    def exports(self) -> list[str]:
+        """What a shell must be told so that `stepmark` in it works here; the login key is only the workers'."""
+        return [
+            f"export {name}={shlex.quote(value)}" for name, value in self.variables.items() if name != _KEY_VARIABLE
+        ]
+
+    def ending(self) -> str:
+        """The command that ends workers and Redis, and removes the files."""
+        redis_server = self.directory / "redis" / "redis.pid"
+        servers = f" $(cat {redis_server})" if redis_server.exists() else ""
+        return f"kill {self.worker.pid}{servers}; rm -r {self.directory}"
+
+
+@contextmanager
+def made(given_url: str | None, *, keep: bool) -> Iterator[Surroundings]:
+    """Everything while the block lasts. given_url: of a Redis that runs. keep: leave it all there afterwards.
+
+    Raises:
+        ConfigurationError: others' workers serve the given Redis, or no Redis program is here.
+        SandboxError: Redis or the workers do not start.
+    """
+    with ExitStack() as stack:
+        directory = Path(tempfile.mkdtemp(prefix="stepmark-demo-"))  # 0700
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        url = given_url or stack.enter_context(redisserver.running(_folder(directory, "redis"), tied=not keep))
+        _refuse_others(url)
+        variables = _variables(directory, url)
+        stack.callback(_forget, url, variables["STEPMARK_KEY_PREFIX"])
+        worker = _start(directory, variables, keep=keep)
+        stack.callback(daemon.end, worker, signal.SIGTERM, timeout_seconds=_END_SECONDS)
+        _await_workers(url, worker, directory / "workers.log")
+        yield Surroundings(directory, variables, worker)
+        if keep:
+            stack.pop_all()
+
+
+def _folder(directory: Path, name: str) -> Path:
+    made = directory / name
+    made.mkdir(mode=0o700)
+    return made
+
+
+def _variables(directory: Path, url: str) -> dict[str, str]:
+    key_file = directory / "encryption.key"
+    crypto.create(key_file)
+    private, _ = ssh.generate_host_key()
+    return {
+        "STEPMARK_REDIS_URL": url,
+        "STEPMARK_KEY_PREFIX": f"stepmark-demo-{secrets.token_hex(4)}",
+        "STEPMARK_ENCRYPTION_KEY_FILE": str(key_file),
+        "STEPMARK_DATA_DIR": str(_folder(directory, "data")),
+        "STEPMARK_LEASE_SECONDS": _LEASE_SECONDS,
+        _KEY_VARIABLE: private,
+    }
+
+
+def _start(directory: Path, variables: dict[str, str], *, keep: bool) -> Started:
+    argv = (sys.executable, "-m", "workers.cli", "worker")
+    environment = {**crew.environment(), **variables}
+    log = directory / "workers.log"
+    return daemon.start_detached(argv if keep else children.tied(argv), cwd=directory, env=environment, log=log)
+
+
+def _refuse_others(url: str) -> None:
+    """Workers of others would take our messages from the queues, which have the same names everywhere."""
+    if names := _answering(url):
+        raise ConfigurationError(f"workers already serve that Redis ({', '.join(names)}): give the demo one of its own")
+
+
+def _await_workers(url: str, worker: Started, log: Path) -> None:
+    deadline = time.monotonic() + _WORKERS_SECONDS
+    while len(_answering(url)) < _WORKERS:
+        if not daemon.alive(worker) or time.monotonic() > deadline:
+            tail = log.read_text(errors="replace")[-2000:]
+            raise SandboxError("the demo's workers do not start", output_tail=tail)
+
+
+def _answering(url: str) -> list[str]:
+    app = Celery(broker=url, set_as_current=False)
+    with app.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=2)
+        answers = app.control.ping(timeout=0.5, connection=connection)
+    return sorted(name for answer in answers for name in answer)
+
+
+def _forget(url: str, prefix: str) -> None:
+    """Remove what the demo kept in a Redis that goes on."""
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter(f"{prefix}:*"):
+            client.delete(key)

@@ -1,0 +1,177 @@
+"""Doctor: what is installed, reachable and missing on this machine, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from config.settings import Settings
+from tasks.adapters import daemon
+from tasks.errors import StepmarkError
+from tasks.sandbox import ladder
+from tasks.sandbox.ladder import Lack, Rung
+from workers import connection, crypto
+
+_OLDEST_REDIS = (6, 2)
+_PING_SECONDS = 1.0
+_VERSION_SECONDS = 20.0
+# OpenTofu would look for updates, and warn of a configuration file that is not there.
+_QUIET = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
+
+
+class Verdict(StrEnum):
+    """How a check ended. missing: Stepmark needs it here. limited: it goes on, with less."""
+
+    OK = "ok"
+    LIMITED = "limited"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. detail: what was found. advice: how to get it, or what follows."""
+
+    name: str
+    verdict: Verdict
+    detail: str
+    advice: str = ""
+
+
+def examine(settings: Settings, app: Celery) -> tuple[Check, ...]:
+    """All checks; each looks for itself, and none raises."""
+    return (_python(), _tofu(settings), *_programs(), *_redis(settings), _key(settings), _workers(app), *_sandbox())
+
+
+def _python() -> Check:
+    return Check("python", Verdict.OK, f"{platform.python_version()} at {sys.executable}")
+
+
+def _tofu(settings: Settings) -> Check:
+    names = (settings.tofu_binary,) if settings.tofu_binary else ("tofu", "terraform")
+    for name in names:
+        if path := shutil.which(name):
+            return Check("opentofu", Verdict.OK, f"{_first_line(path, 'version')} at {path}")
+    advice = "without it hosts can be registered and configured, not provisioned; it is one binary: put `tofu` of "
+    advice += "opentofu.org on PATH, or name one by STEPMARK_TOFU_BINARY"
+    return Check("opentofu", Verdict.LIMITED, f"{' and '.join(names)}: not on PATH", advice)
+
+
+def _programs() -> Iterator[Check]:
+    yield _program("ssh", "openssh-client", "-V")
+    beside = os.path.dirname(sys.executable)  # noqa: PTH120 - joined into a PATH
+    path = shutil.which("ansible-playbook", path=os.pathsep.join((beside, os.environ.get("PATH", ""))))
+    if path:
+        yield Check("ansible", Verdict.OK, f"{_first_line(path, '--version')} at {path}")
+    else:
+        advice = "it comes with Stepmark: install Stepmark anew in this environment (pip)"
+        yield Check("ansible", Verdict.MISSING, "ansible-playbook is not beside this Python", advice)
+
+
+def _program(name: str, package: str, option: str) -> Check:
+    if path := shutil.which(name):
+        return Check(name, Verdict.OK, f"{_first_line(path, option)} at {path}")
+    return Check(name, Verdict.MISSING, f"{name} is not on PATH", f"Debian package {package}")
+
+
+def _first_line(path: str, option: str) -> str:
+    try:
+        argv = ("sh", "-c", '"$0" "$1" 2>&1', path, option)  # ssh says it on standard error
+        said = daemon.call(argv, timeout_seconds=_VERSION_SECONDS, env={**os.environ, **_QUIET})
+    except StepmarkError as error:
+        return f"it does not run ({error})"
+    return said.partition("\n")[0].strip()
+
+
+def _redis(settings: Settings) -> Iterator[Check]:
+    client = connection.connect(settings)
+    try:
+        info = client.info()
+        yield _redis_version(str(info["redis_version"]))
+    except redis.RedisError as error:
+        advice = "set STEPMARK_REDIS_URL, or start one: Debian package redis-server"
+        yield Check("redis", Verdict.MISSING, f"it does not answer: {error}", advice)
+        return
+    yield _persistence(info, client)
+    yield _eviction(client, info)
+
+
+def _redis_version(version: str) -> Check:
+    new_enough = tuple(int(part) for part in version.split(".")[:2]) >= _OLDEST_REDIS
+    return Check("redis", Verdict.OK if new_enough else Verdict.MISSING, version, "" if new_enough else "6.2 or later")
+
+
+def _persistence(info: dict[str, Any], client: redis.Redis) -> Check:
+    if not info.get("aof_enabled"):
+        advice = "if Redis ends, all runs since its last snapshot are forgotten: set `appendonly yes`"
+        return Check("redis persistence", Verdict.LIMITED, "no append-only file", advice)
+    policy = _setting(client, "appendfsync")
+    kept = {
+        "always": "no answered write is lost",
+        "everysec": "a power cut may lose the last second; runs are fenced against it",
+        "no": "a power cut may lose what the system had not written yet; runs are fenced against it",
+    }
+    return Check("redis persistence", Verdict.OK, f"append-only file, appendfsync {policy}", kept.get(policy, ""))
+
+
+def _eviction(client: redis.Redis, info: dict[str, Any]) -> Check:
+    policy = str(info.get("maxmemory_policy") or _setting(client, "maxmemory-policy"))
+    if policy == "noeviction":
+        return Check(
+            "redis eviction", Verdict.OK, "noeviction: when memory is full, writes are refused, nothing is lost"
+        )
+    return Check("redis eviction", Verdict.LIMITED, policy, "records may vanish: set `maxmemory-policy noeviction`")
+
+
+def _setting(client: redis.Redis, name: str) -> str:
+    try:
+        return str(cast("dict[str, str]", client.config_get(name)).get(name, "unknown"))
+    except redis.RedisError:
+        return "unknown (this user may not ask)"
+
+
+def _key(settings: Settings) -> Check:
+    try:
+        crypto.load(settings.encryption_key_file)
+    except StepmarkError as error:
+        return Check("encryption key", Verdict.MISSING, str(error), "all workers need the same one")
+    return Check("encryption key", Verdict.OK, str(settings.encryption_key_file.expanduser()))
+
+
+def _workers(app: Celery) -> Check:
+    none = Check("workers", Verdict.LIMITED, "none answers", "`stepmark worker` starts them")
+    try:
+        answers = app.control.ping(timeout=_PING_SECONDS)
+    except (redis.RedisError, OperationalError, OSError):
+        return none
+    names = sorted(name for answer in answers for name in answer)
+    return Check("workers", Verdict.OK, ", ".join(names)) if names else none
+
+
+def _sandbox() -> Iterator[Check]:
+    for rung in ladder.look().rungs:
+        if rung.possible:
+            yield Check(f"sandbox {rung.kind}", Verdict.OK, "possible")
+        else:
+            yield Check(f"sandbox {rung.kind}", Verdict.LIMITED, _reasons(rung, _reason), _reasons(rung, _install))
+
+
+def _reasons(rung: Rung, part: Callable[[Lack], str]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, map(part, rung.lacks))))
+
+
+def _reason(lack: Lack) -> str:
+    return lack.reason
+
+
+def _install(lack: Lack) -> str:
+    return f"Debian package {', '.join(lack.install)}" if lack.install else ""
