@@ -18,12 +18,12 @@ _PATTERNS = (
         re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
         MASK,
     ),
-    (re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/:@'\"]*):[^\s/'\"]+@", re.IGNORECASE), rf"\1:{MASK}@"),
+    (re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@'\"]*):[^\s/'\"]+@", re.IGNORECASE), rf"\1:{MASK}@"),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/-]{8,}=*", re.IGNORECASE), rf"\1 {MASK}"),
     (
         re.compile(
             rf"({_WORDS}\\?[\"']?\s*[=:]\s*)(?!(?:true|false|null|none|yes|no)\b)"
-            r"(?:\\?\"[^\"\\]*(?:\\[^\"][^\"\\]*)*\\?\"|'[^']*'|[^\s\"',;&}]+)",
+            r"(?:\"(?:[^\"\\]|\\.)*\"|\\\"(?:(?!\\\").)*\\\"|'[^']*'|[^\s\"',;&}]+)",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +19,7 @@ COMMAND = (
     f"command -v cloud-init >/dev/null || exit {ABSENT}; "
     "cloud-init status --format json 2>/dev/null || cloud-init status --long"
 )
+FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 _ENDED = ("done", "error", "disabled", "degraded")
 
@@ -32,7 +32,7 @@ def wait(target: ssh.Target, session: process.Session) -> CloudInit | None:
         DeadlineError: the session's time passed first.
         AuthenticationError, LeaseLostError, ToolMissingError: as `ssh.run_remote` does.
     """
-    pause, said = 0.5, ""
+    pause, said = FIRST_PAUSE_SECONDS, ""
     while True:
         try:
             completed = ssh.run_remote(target, COMMAND, session, statuses=STATUSES)
@@ -42,10 +42,10 @@ def wait(target: ssh.Target, session: process.Session) -> CloudInit | None:
             if completed.exit_status == ABSENT:
                 return None
             if found := ended(completed.stdout):
-                return _good(found, completed, session)
+                return _good(found, target, completed, session)
             now = f"cloud-init is {status(completed.stdout)}"
         if session.deadline <= time.monotonic():
-            raise errors.DeadlineError(f"cloud-init did not end in time: {said or now}")
+            raise errors.DeadlineError(f"cloud-init did not end in time: {said or now}", ssh.text_of(target, COMMAND))
         if now != said:
             session.write(now)
         said = now
@@ -77,15 +77,14 @@ def status(stdout: str) -> str:
 
 
 def _report(stdout: str) -> Mapping[str, Any]:
-    start = stdout.find("{")
-    if start >= 0:
-        try:
-            value, _ = json.JSONDecoder().raw_decode(stdout, start)
-        except ValueError:
-            value = None
-        if isinstance(value, dict):
-            return value
-    return _text_report(stdout)
+    text = stdout.lstrip()
+    if not text.startswith("{"):
+        return _text_report(text)
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _text_report(text: str) -> Mapping[str, Any]:
@@ -99,10 +98,10 @@ def _text_report(text: str) -> Mapping[str, Any]:
     }
 
 
-def _good(found: CloudInit, completed: process.Completed, session: process.Session) -> CloudInit:
+def _good(found: CloudInit, target: ssh.Target, completed: process.Completed, session: process.Session) -> CloudInit:
     said = tuple(session.redact(error) for error in found.errors)
     if found.status != "error":
         return CloudInit(status=found.status, errors=said)
     summary = f"cloud-init ended with an error: {said[0] if said else 'it does not say which'}"
-    command = session.redact(shlex.join(completed.command.argv))
+    command = ssh.text_of(target, "cloud-init status --long")
     raise errors.RemoteCommandError(summary, command, completed.exit_status, "\n".join(said) or completed.tail)

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.secrets import SecretRef
-from tasks import errors
 from tasks.adapters import process, ssh_outcomes
 from tasks.adapters.ssh_outcomes import Attempt
 
@@ -91,7 +90,7 @@ def pin(known_hosts: Path, host_key: str | None) -> None:
 
 def pinned(known_hosts: Path) -> str | None:
     """The key that `known_hosts` accepts, as `ssh-ed25519 AAAA…`; None: none was seen yet."""
-    fields = known_hosts.read_text(encoding="utf-8").split()
+    fields = known_hosts.read_text(encoding="utf-8").split() if known_hosts.exists() else []
     return f"{fields[1]} {fields[2]}" if fields else None
 
 
@@ -108,15 +107,17 @@ def run_remote(
     completed = process.run(command_of(target, command), session)
     if completed.exit_status in statuses:
         return completed
-    raise error_of(classify(completed, session), f"`{command}` on {target.address}", completed, session)
+    attempt = classify(completed, session)
+    summary = session.redact(f"{target.user}@{target.address}: {attempt.outcome}: {attempt.detail}")
+    shown = session.redact(text_of(target, command))
+    raise ssh_outcomes.ERRORS[attempt.outcome](summary, shown, completed.exit_status, completed.tail)
 
 
 def command_of(target: Target, command: str, *, timeout_seconds: float | None = None) -> process.Command:
     """OpenSSH's client, told to run `command` and to read no configuration of the machine's or the user's."""
-    known = target.known_hosts.exists() and target.known_hosts.stat().st_size > 0
     options = {
         **OPTIONS,
-        "StrictHostKeyChecking": "yes" if known else "accept-new",
+        "StrictHostKeyChecking": "yes" if pinned(target.known_hosts) else "accept-new",
         "UserKnownHostsFile": f'"{target.known_hosts}"',  # its value is a list of names, parted by spaces
     }
     settings = tuple(part for item in options.items() for part in ("-o", "=".join(item)))
@@ -132,8 +133,6 @@ def classify(completed: process.Completed, session: process.Session) -> Attempt:
     return Attempt(attempt.outcome, session.redact(attempt.detail))
 
 
-def error_of(attempt: Attempt, what: str, completed: process.Completed, session: process.Session) -> errors.ToolError:
-    """The error that `attempt` is; `what` begins its summary."""
-    summary = session.redact(f"{what}: {attempt.outcome}: {attempt.detail or completed.exit_status}")
-    text = session.redact(shlex.join(completed.command.argv))
-    return ssh_outcomes.ERRORS[attempt.outcome](summary, text, completed.exit_status, completed.tail)
+def text_of(target: Target, command: str) -> str:
+    """What to type to do the same by hand."""
+    return shlex.join(("ssh", "-p", str(target.port), f"{target.user}@{target.address}", command))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shlex
 import socket
 import time
 from collections import Counter
@@ -69,12 +68,12 @@ def probe(target: ssh.Target, session: process.Session) -> Attempt:
 
 
 def login(target: ssh.Target, session: process.Session) -> Attempt:
-    """Try once to log in and run `true`."""
-    try:
-        completed = process.run(ssh.command_of(target, "true", timeout_seconds=LOGIN_SECONDS), session)
-    except errors.DeadlineError as error:
-        return Attempt(Outcome.TIMED_OUT, error.summary)
-    return ssh.classify(completed, session)
+    """Try once to log in and run `true`. Only the key of a host that let us in is pinned."""
+    given = ssh.pinned(target.known_hosts)
+    current = _login(target, session)
+    if current.outcome is not Outcome.OK:
+        ssh.pin(target.known_hosts, given)
+    return current
 
 
 def wait(target: ssh.Target, session: process.Session, pace: Pace = Pace()) -> Mapping[str, int]:
@@ -90,53 +89,56 @@ def wait(target: ssh.Target, session: process.Session, pace: Pace = Pace()) -> M
 
 @dataclass
 class _Wait:
-    """One call of `wait`. refused_since: on the monotonic clock; when the host began to turn us away."""
+    """One call of `wait`.
+
+    turned_away: what the host last did, if it answers but does not let us in; since: when that began. On the monotonic
+    clock, as `began`.
+    """
 
     target: ssh.Target
     session: process.Session
     pace: Pace
+    began: float = field(default_factory=time.monotonic)
     tried: Counter[str] = field(default_factory=Counter)
     last: Attempt | None = None
-    refused_since: float | None = None
-    began: float = field(default_factory=time.monotonic)
+    turned_away: Attempt | None = None
+    since: float = 0.0
 
     def perform(self) -> Mapping[str, int]:
-        while True:
-            current = self.attempt()
-            if current.outcome is Outcome.OK:
-                return dict(self.tried)
-            now = time.monotonic()
-            if self.session.deadline <= now or self.out_of_patience(now):
-                raise self.error(current)
+        while (current := self.attempt()).outcome is not Outcome.OK:
             pause = self.pace.pause(self.tried.total(), current.outcome)
-            self.session.lifeline.wait(min(pause, max(self.session.deadline - now, 0)))
+            if time.monotonic() + pause >= self.session.deadline or self.out_of_patience():
+                raise self.error(self.turned_away or current)
+            self.session.lifeline.wait(pause)
+        return dict(self.tried)
 
     def attempt(self) -> Attempt:
-        answered = self.refused_since is not None  # then another probe would only look like one more failed login
-        current = (login if answered else attempt)(self.target, self.session)
+        # To a host that answers, a probe would only look like one more login that failed.
+        current = (login if self.turned_away else attempt)(self.target, self.session)
         self.tried[current.outcome.value] += 1
         if current != self.last:
-            self.session.write(": ".join(filter(None, (f"login {self.tried.total()}", *_words(current)))))
+            words = (f"login {self.tried.total()}", current.outcome.value, current.detail)
+            self.session.write(": ".join(filter(None, words)))
         self.last = current
-        if current.outcome not in _ANSWERS:
-            self.refused_since = None
-        elif self.refused_since is None:
-            self.refused_since = time.monotonic()
+        if current.outcome in _ANSWERS:
+            self.since = self.since if self.turned_away else time.monotonic()
+            self.turned_away = current
+        elif time.monotonic() < self.session.deadline:  # else it was cut short by us, and tells nothing new
+            self.turned_away = None
         return current
 
-    def out_of_patience(self, now: float) -> bool:
-        return self.refused_since is not None and now - self.refused_since >= self.pace.patience
+    def out_of_patience(self) -> bool:
+        return self.turned_away is not None and time.monotonic() - self.since >= self.pace.patience
 
     def error(self, last: Attempt) -> errors.ToolError:
-        seconds = time.monotonic() - self.began
         where = f"{self.target.user}@{self.target.address} port {self.target.port}"
         detail = f" ({last.detail})" if last.detail else ""
-        summary = f"no SSH login at {where} within {seconds:.0f} s: {counts(self.tried)}{detail}"
+        within = f"within {time.monotonic() - self.began:.0f} s"
+        summary = self.session.redact(f"no SSH login at {where} {within}: {counts(self.tried)}{detail}")
         kind: type[errors.ToolError] = errors.DeadlineError
         if last.outcome in _ANSWERS or set(self.tried) == {Outcome.DNS.value}:
             kind = ssh_outcomes.ERRORS[last.outcome]
-        text = shlex.join(ssh.command_of(self.target, "true").argv)
-        return kind(self.session.redact(summary), self.session.redact(text), None, last.detail)
+        return kind(summary, self.session.redact(ssh.text_of(self.target, "true")), None, last.detail)
 
 
 def counts(tried: Mapping[str, int]) -> str:
@@ -144,8 +146,12 @@ def counts(tried: Mapping[str, int]) -> str:
     return ", ".join(f"{number} × {outcome}" for outcome, number in tried.items())  # noqa: RUF001 - it is meant
 
 
-def _words(current: Attempt) -> tuple[str, str]:
-    return current.outcome.value, current.detail
+def _login(target: ssh.Target, session: process.Session) -> Attempt:
+    try:
+        completed = process.run(ssh.command_of(target, "true", timeout_seconds=LOGIN_SECONDS), session)
+    except errors.DeadlineError as error:
+        return Attempt(Outcome.TIMED_OUT, error.summary)
+    return ssh.classify(completed, session)
 
 
 def _banner(connection: socket.socket, session: process.Session, until: float) -> Attempt:

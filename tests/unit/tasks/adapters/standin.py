@@ -1,4 +1,7 @@
-"""A worker's stand-in: runs one program and feeds its lifeline. Arguments: MARK, seconds the lease is good for, ARGV…"""
+"""A worker's stand-in: runs one program and feeds its lifeline.
+
+Arguments: MARK, the seconds that the lease is good for, ARGV…
+"""
 
 from __future__ import annotations
 

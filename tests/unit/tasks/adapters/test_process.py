@@ -93,7 +93,7 @@ def test_a_signal_is_minus_its_number(session: process.Session) -> None:
     assert process.run(shell("kill -9 $$"), session).exit_status == -signal.SIGKILL
 
 
-def test_lines_come_while_the_program_runs(session: process.Session, log: list[str]) -> None:
+def test_lines_come_while_the_program_runs(session: process.Session) -> None:
     command = shell("echo first; read line; echo $line", input="second")
     seen: list[float] = []
     live = replace(session, write=lambda _: seen.append(time.monotonic()))
@@ -235,19 +235,23 @@ def test_a_log_that_fails_ends_the_program(session: process.Session) -> None:
     assert marked.living(mark) == {}
 
 
+def _descriptors() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
 def test_no_descriptor_is_left_behind(session: process.Session) -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = _descriptors()
 
     process.run(Command(("true",), Path("/"), input="x"), session)
     with pytest.raises(errors.ToolMissingError):
         process.run(Command(("no-such-tool",), Path("/")), session)
 
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert _descriptors() == before
 
 
 def test_too_few_descriptors(session: process.Session) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(_descriptors()) + 1, hard))
     try:
         with pytest.raises(errors.ToolError, match="true could not be started: Too many open files"):
             process.run(Command(("true",), Path("/")), session)
