@@ -91,11 +91,16 @@ def _kill(pid: int) -> None:
 
 
 class Guard:
-    """One program under guard. control: the socket to the worker; alarms: reads a byte for each signal that came."""
+    """One program under guard.
 
-    def __init__(self, control: int, alarms: int, tree: Tree, good_until: float) -> None:
+    control: the socket to the worker. alarms: reads a byte for each signal that came. outputs: reading ends of the
+    program's streams, for when the worker reads no more.
+    """
+
+    def __init__(self, control: int, alarms: int, outputs: list[int], tree: Tree, good_until: float) -> None:
         self.control = control
         self.alarms = alarms
+        self.outputs = outputs
         self.tree = tree
         self.good_until = good_until
         self.status: int | None = None
@@ -135,22 +140,32 @@ class Guard:
             self.status = os.waitstatus_to_exitcode(status) if pid else None
         return self.status is not None
 
-    def end(self, grace: float) -> None:
+    def end(self, grace: float, reason: str) -> None:
         """End the program and all that it started, within two graces.
 
         INT once, and then nothing while there is time: OpenTofu writes its state after the first interrupt, but a
         second one, or TERM, or the death of a provider below it makes it lose what it was doing. Once the program
         itself is gone, what it left behind gets TERM and one grace. The kill at the end is for whoever is left.
         """
+        if reason not in ("abandoned", "lapsed"):
+            self.outputs.clear()  # the worker lives, and reads them itself
         last = clock() + 2 * grace
         self.tree.members()
         self.tree.signal(signal.SIGINT)
         self.tree.signal(signal.SIGCONT)
         while not self.ended() and (left := last - clock()) > 0:
-            if select.select([self.alarms], [], [], min(left, 0.1))[0]:
-                os.read(self.alarms, 1024)
+            self._doze(min(left, 0.1))
             self.tree.members()
         self.sweep(min(last, clock() + grace))
+
+    def _doze(self, seconds: float) -> None:
+        """Wait, and swallow output: a program that has nobody to read it dies, or hangs, before it has cleaned up."""
+        for ready in select.select([self.alarms, *self.outputs], [], [], seconds)[0]:
+            try:
+                if not os.read(ready, 65536):
+                    self.outputs.remove(ready)
+            except BlockingIOError:  # a worker that lives after all was faster
+                continue
 
     def sweep(self, last: float) -> None:
         """TERM for what the program left behind, and a kill for what is still there at `last`."""
@@ -194,13 +209,14 @@ def _alarms() -> int:
     return reading
 
 
-def _start(argv: list[str]) -> int:
-    """Start the program in a session of its own, with our standard streams, which we then let go."""
+def _start(argv: list[str]) -> tuple[int, list[int]]:
+    """Start the program in a session of its own, with our standard streams. Gives reading ends of its output too."""
+    outputs = [os.open(f"/proc/self/fd/{stream}", os.O_RDONLY | os.O_NONBLOCK) for stream in (1, 2)]
     pid = os.posix_spawnp(argv[0], argv, os.environ, setsid=True, setsigmask=(), setsigdef=SIGNALS)
     null = os.open("/dev/null", os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
-    return pid
+    return pid, outputs
 
 
 def main(control: int, grace: float, deadline: float, good_until: float, argv: list[str]) -> int:
@@ -208,15 +224,16 @@ def main(control: int, grace: float, deadline: float, good_until: float, argv: l
     os.set_inheritable(control, False)
     alarms = _alarms()
     try:
-        tree = Tree(_start(argv))
+        pid, outputs = _start(argv)
     except OSError as error:
         _say(control, f"missing {error.errno}")
         return 127
-    _say(control, f"started {tree.pid}")
-    guard = Guard(control, alarms, tree, good_until)
+    _say(control, f"started {pid}")
+    tree = Tree(pid)
+    guard = Guard(control, alarms, outputs, tree, good_until)
     if reason := guard.watch(deadline):
         _say(control, f"ending {reason}")
-        guard.end(grace)
+        guard.end(grace, reason)
     elif tree.signal(0):
         guard.linger(clock() + LINGER_SECONDS)
         guard.sweep(clock() + grace)

@@ -73,6 +73,30 @@ def test_a_stopped_worker_loses_its_program_when_the_lease_lapses_and_learns_of_
     assert family.said() == "LeaseLostError the run is no longer held here: its lease was not renewed in time"
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_program_without_a_reader_can_still_clean_up(number: int, tmp_path: Path) -> None:
+    """As OpenTofu does, which says much while it writes its state after an interrupt."""
+    code = f"""
+import pathlib, signal, sys
+signal.signal(signal.SIGINT, lambda *_: None)
+print("ready", flush=True)
+pathlib.Path({str(tmp_path)!r}, "ready").touch()
+signal.pause()
+for stream in (sys.stdout, sys.stderr):
+    print("x" * 300_000, file=stream, flush=True)
+pathlib.Path({str(tmp_path)!r}, "state").touch()
+"""
+    worker = Worker((sys.executable, "-c", code))
+    try:
+        poll((tmp_path / "ready").exists, seconds=20)
+        worker.signal(number)
+        marked.wait_for(worker.mark, 0)
+
+        assert (tmp_path / "state").exists()
+    finally:
+        worker.close()
+
+
 def test_a_worker_stopped_for_less_than_its_lease_keeps_its_program() -> None:
     worker = Worker(("sh", "-c", "sleep 2; exit 5"))
     try:
