@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A docker engine for the tests that need one: full hosts and the smoke test of the image.
+# A docker engine, and what is used with it, for the tests that need one: full hosts and the smoke test of the image.
 #
-#   .ci/docker.sh start   uses the engine that answers; else installs Debian's (as root) and starts it by hand
+#   .ci/docker.sh start   uses the engine that answers; else starts one (as root). Installs Debian's packages that miss.
 #   .ci/docker.sh stop    stops the engine that `start` started, and no other
 #
 # Images and layers stay under $STEPMARK_DOCKER_DIR, so that the next start finds them.
@@ -22,21 +22,33 @@ ours() {
     [ -s "$pid_file" ] && [ "$(cat "/proc/$(cat "$pid_file")/comm" 2>/dev/null)" = dockerd ]
 }
 
-install_engine() {
-    command -v dockerd >/dev/null && command -v iptables >/dev/null && return
-    [ "$(id -u)" = 0 ] || die "no docker engine answers, and only root can install and start one"
-    command -v apt-get >/dev/null || die "no docker engine, and no apt-get to install one with"
+# Prints the packages of those programs that are not there.
+missing_packages() {
+    answers || command -v dockerd >/dev/null || echo docker.io
+    answers || command -v iptables >/dev/null || echo iptables
+    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || echo docker-compose
+    command -v mmdebstrap >/dev/null || echo mmdebstrap
+}
+
+install_missing() {
+    local packages
+    packages=$(missing_packages | tr '\n' ' ')
+    [ -n "${packages// /}" ] || return 0
+    [ "$(id -u)" = 0 ] || die "only root can install $packages"
+    command -v apt-get >/dev/null || die "there is no apt-get to install $packages"
+    echo "docker: installing $packages"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq
-    apt-get install -qq -y --no-install-recommends docker.io iptables >/dev/null
+    # shellcheck disable=SC2086 # a list of words
+    apt-get install -qq -y --no-install-recommends $packages >/dev/null
 }
 
 start() {
+    install_missing
     if answers; then
         echo "docker: the engine answers ($(docker version --format '{{.Server.Version}}'))"
         return
     fi
-    install_engine
     [ "$(id -u)" = 0 ] || die "no docker engine answers, and only root can start one"
     mkdir -p "$dir"
     if ! ours; then

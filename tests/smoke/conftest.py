@@ -18,7 +18,7 @@ from tests.smoke import images as smoke_images
 
 FLEET = """\
 environments:
-  - {name: lost-1, groups: [lost], provider: {name: existing, address: 127.0.0.9}}
+  - {name: lost-1, provider: {name: existing, address: 127.0.0.9}}
   - {name: lost-2, provider: {name: existing, address: 127.0.0.9}}
 defaults:
   ssh: {user: root, port: 9, key: "file:/run/stepmark/ssh/id"}
@@ -52,7 +52,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "fleet.yaml": FLEET,
         "ssh/id": "a key that is never asked for\n",
         "secrets/encryption_key": Fernet.generate_key().decode(),
-        "secrets/redis_password": "r/dis \\"@pass\n",
+        "secrets/redis_password": 'r/dis \\"@pass\n',
         "secrets/flower_basic_auth": "operator:flower-pass\n",
     }
     for name, content in contents.items():
