@@ -38,7 +38,7 @@ def failure(error: BaseException, redact: Redactor) -> Failure:
         command=redact(tool.command) or None if tool else None,
         exit_status=tool.exit_status if tool else None,
         output_tail=redact(tool.output_tail) or None if tool else None,
-        help=error.help if isinstance(error, StepmarkError) else "",
+        help=error.help if isinstance(error, (StepmarkError, ConfigError)) else "",
     )
 
 

@@ -34,10 +34,13 @@ class Leases:
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def hold(self, execution: str, tick: Callable[[], None]) -> Iterator[Lifeline]:
-        """Renew the lease of `execution` while the block lasts; `tick` is called after each renewal."""
+    def hold(self, execution: str, asked_at: float, tick: Callable[[], None]) -> Iterator[Lifeline]:
+        """Renew the lease of `execution` while the block lasts; `tick` is called after each renewal.
+
+        asked_at: when the lease was asked for, on the monotonic clock; it cannot be older than that.
+        """
         lifeline = Lifeline()
-        lifeline.feed(self._lease_seconds)
+        lifeline.feed(self._left(asked_at))
         with self._lock:
             self._held[execution] = (lifeline, tick)
             self._begin()
@@ -62,6 +65,7 @@ class Leases:
 
     def renew(self, held: dict[str, tuple[Lifeline, Callable[[], None]]]) -> None:
         """Renew these leases once; feed the lifelines of the good ones and cut those of the lost ones."""
+        asked_at = time.monotonic()
         try:
             lost = set(self._renew([self._key], self._lease_seconds, *held))
         except redis.RedisError as error:
@@ -71,5 +75,8 @@ class Leases:
             if execution in lost:
                 lifeline.cut("its lease is gone")
                 continue
-            lifeline.feed(self._lease_seconds)
+            lifeline.feed(self._left(asked_at))
             tick()
+
+    def _left(self, asked_at: float) -> float:
+        return max(0.0, self._lease_seconds - (time.monotonic() - asked_at))

@@ -91,7 +91,7 @@ class Performance:
             self.execution.attempt,
             self.runtime.retention_seconds,
         )
-        with self.runtime.leases.hold(self.execution.name, log.flush) as lifeline:
+        with self.runtime.leases.hold(self.execution.name, self.execution.asked_at, log.flush) as lifeline:
             session = Session(
                 deadline=time.monotonic() + self._timeout_seconds(),
                 write=log.write,

@@ -68,7 +68,7 @@ class Store:
         """Whether the message of a queued run must be lost: a later one of its queue was started, or none is left."""
         queue = record.queues[(record.index or 1) - 1]
         seen = cast("str | None", self.client.hget(self.keys.queues(), f"seen:{queue}"))
-        waiting = cast("int", self.client.llen(queue))
+        waiting = self.client.llen(queue)
         return waiting == 0 or int(seen or 0) > (record.due_number or 0)
 
     def history(self, environment: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -27,12 +28,14 @@ class StaleError(Exception):
 class Execution:
     """One start of one step, and all that it needs. name: `RUN.EPOCH.INDEX.ATTEMPT`, also the lease's.
 
+    asked_at: when its lease was asked for, on the monotonic clock. started_at: Unix seconds, by Redis.
     following: the run that goes on after this one's last step, or empty.
     """
 
     identity: StepIdentity
     name: str
     attempt: int
+    asked_at: float
     started_at: float
     options: Options
     environment: EnvironmentSpec
@@ -70,6 +73,7 @@ class Tracker:
         Raises:
             StaleError: the message is a duplicate, or late.
         """
+        asked_at = time.monotonic()
         answer = self._start(
             (*self._moved(message.run, message.environment), self._keys.queues(), self._keys.events()),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
@@ -80,6 +84,7 @@ class Tracker:
             identity=message,
             name=name,
             attempt=int(attempt),
+            asked_at=asked_at,
             started_at=float(at),
             options=Options(**json.loads(options)),
             environment=EnvironmentSpec.model_validate_json(spec),
