@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -26,6 +27,8 @@ def demo(yes: Yes = False, mend: Mend = None, keep: Keep = False, as_json: optio
 
     Example: stepmark demo --mend
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: everything is removed first
+        signal.signal(number, signal.default_int_handler)
     wishes = Wishes(
         mend=lambda: _asked("Mend it and resume?") if mend is None else mend,
         may_install=lambda packages: _may_install(packages, yes=yes),

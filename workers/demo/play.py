@@ -66,15 +66,18 @@ class Play:
             self._say(hosts.missing_tofu())
         api.ensure_root(chosen, Spec.model_fields["roots"].default, self._say)
         self._say("Starting Redis and the workers …")
-        with surroundings.made(self._wishes.redis_url, keep=self._wishes.keep) as around:
+        with surroundings.made(self._wishes.redis_url, keep=self._wishes.keep, remove=self._remove) as around:
             try:
                 self._acts(around, fleet, None if provisioned else chosen)
-            finally:
-                if not self._wishes.keep:
-                    hosts.remove(around.sandbox, self._say)
+            except KeyboardInterrupt:
+                self._say("\nInterrupted: ending the workers, removing the hosts …")
+                raise
             if self._wishes.keep:
                 self._leave(around, fleet)
         return {"kind": chosen.value, "provisioned": provisioned, "statuses": self.statuses, "well": self._well()}
+
+    def _remove(self, sandbox: Path) -> None:
+        hosts.remove(sandbox, self._say)
 
     def _introduce(self, chosen: HostKind, fleet: Fleet) -> None:
         environment = fleet.environments[0]

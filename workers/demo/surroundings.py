@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,10 @@ class Surroundings:
 
 
 @contextmanager
-def made(given_url: str | None, *, keep: bool) -> Iterator[Surroundings]:
+def made(given_url: str | None, *, keep: bool, remove: Callable[[Path], None]) -> Iterator[Surroundings]:
     """Everything while the block lasts. given_url: of a Redis that runs. keep: leave it all there afterwards.
+
+    remove: called with the sandbox's directory at the end, when no worker can make hosts any more.
 
     Raises:
         ConfigurationError: others' workers serve the given Redis, or no Redis program is here.
@@ -84,9 +86,11 @@ def made(given_url: str | None, *, keep: bool) -> Iterator[Surroundings]:
         url = given_url or stack.enter_context(redisserver.running(_folder(directory, "redis"), tied=not keep))
         _refuse_others(url)
         variables = _variables(directory, url)
+        stack.callback(remove, directory / "data" / "sandbox")
         stack.callback(_forget, url, variables["STEPMARK_KEY_PREFIX"])
         worker = _start(directory, variables, keep=keep)
-        stack.callback(daemon.end, worker, signal.SIGTERM, timeout_seconds=_END_SECONDS)
+        # Not TERM: nobody waits for the steps that may still run.
+        stack.callback(daemon.end, worker, signal.SIGQUIT, timeout_seconds=_END_SECONDS)
         _await_workers(url, worker, directory / "workers.log")
         yield Surroundings(directory, variables, worker)
         if keep:
