@@ -5,10 +5,12 @@
 # make clean                   remove what these have made
 #
 # PYTHON  Python 3.11 or later. YES=1  install missing Debian packages without asking.
+# INSTALL what to install: this checkout, or a wheel. VENV  where.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+VENV ?= .venv
+INSTALL ?= --editable .
+BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/ready
 
 .PHONY: demo test lint venv clean
@@ -32,7 +34,7 @@ $(STAMP): config/constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 	if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install --disable-pip-version-check --quiet --require-hashes --requirement config/constraints.txt \
-		&& $$pip install --disable-pip-version-check --quiet --no-deps --editable .
+		&& $$pip install --disable-pip-version-check --quiet --no-deps $(INSTALL)
 	touch $@
 
 clean:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# The sources, for what is built from them; the tests themselves may run elsewhere, against the installed wheel.
+REPOSITORY = Path(os.environ.get("STEPMARK_TEST_SOURCE", Path(__file__).parents[1]))
 
 
 def poll(condition: Callable[[], T], *, seconds: float = 60, every: float = 0.05) -> T:

@@ -66,7 +66,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _on_the_host() -> Iterator[None]:
+def _on_the_host(images: smoke_images.Images) -> Iterator[None]:  # the images first: without them all is skipped
     """Ports are published on this machine, even if it looks like a container to pytest-docker-tools."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pytest_docker_tools.wrappers.container.tests_inside_container", lambda: False)

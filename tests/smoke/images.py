@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -14,8 +15,8 @@ from pathlib import Path
 
 from tasks.adapters import daemon
 from tasks.sandbox import image, roots, store
+from tests.support import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "stepmark" / "smoke"
 _BASE = ("python3", "python3-venv", "redis-server", "openssh-client", "tini", "ca-certificates")
 _SOURCES = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "config", "tasks", "workers")
@@ -75,7 +76,9 @@ def _wheels() -> Path:
         with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
             partial = Path(folder, "wheels")
             options = ("--quiet", "--only-binary=:all:", "--dest", str(partial))
-            daemon.call((sys.executable, "-m", "pip", "download", *options, *wanted), timeout_seconds=_BUILD_SECONDS)
+            # An environment may have been made without pip; the Python below it has one.
+            python = sys.executable if importlib.util.find_spec("pip") else f"{sys.base_prefix}/bin/python3"
+            daemon.call((python, "-m", "pip", "download", *options, *wanted), timeout_seconds=_BUILD_SECONDS)
             partial.rename(wheels)
     return wheels
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.smoke import images as smoke_images
-from tests.support import poll
+from tests.support import REPOSITORY, poll
 
 Compose = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -43,7 +43,7 @@ def compose(images: smoke_images.Images, files: Path, flower_port: int) -> Itera
         "STEPMARK_FLEET": str(files / "fleet.yaml"),
         "FLOWER_PORT": str(flower_port),
     }
-    words = (*_client(), "-p", f"stepmark-smoke-{os.getpid()}", "-f", str(smoke_images.REPOSITORY / "compose.yaml"))
+    words = (*_client(), "-p", f"stepmark-smoke-{os.getpid()}", "-f", str(REPOSITORY / "compose.yaml"))
 
     def run(*more: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run((*words, *more), env=env, capture_output=True, text=True, check=False, timeout=180)
