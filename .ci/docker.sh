@@ -2,13 +2,14 @@
 # A docker engine, and what is used with it, for the tests that need one: full hosts and the smoke test of the image.
 #
 #   .ci/docker.sh start   uses the engine that answers; else starts one (as root). Installs Debian's packages that miss.
-#   .ci/docker.sh stop    stops the engine that `start` started, and no other
+#   .ci/docker.sh stop    stops the engine if the same shell or script started it; any other is left running
 #
 # Images and layers stay under $STEPMARK_DOCKER_DIR, so that the next start finds them.
 set -euo pipefail
 
 dir=${STEPMARK_DOCKER_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/stepmark/docker}
 pid_file=$dir/dockerd.pid
+owner_file=$dir/owner
 log=$dir/dockerd.log
 
 answers() { timeout 10 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
@@ -53,6 +54,7 @@ start() {
     mkdir -p "$dir"
     if ! ours; then
         rm -f "$pid_file"
+        echo "$PPID" >"$owner_file"
         setsid dockerd --data-root "$dir/data" --exec-root /run/stepmark-docker --pidfile "$pid_file" \
             --log-level warn >>"$log" 2>&1 </dev/null &
     fi
@@ -68,7 +70,7 @@ start() {
 }
 
 stop() {
-    ours || return 0
+    ours && [ "$(cat "$owner_file")" = "$PPID" ] || return 0
     local pid
     pid=$(cat "$pid_file")
     kill "$pid"

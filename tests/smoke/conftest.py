@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from pytest_celery import CeleryBrokerCluster, CeleryTestBroker, CeleryWorkerContainer
 from pytest_docker_tools import container, fxtr
 
+from tasks.errors import ToolError
 from tests.smoke import images as smoke_images
 
 FLEET = """\
@@ -33,7 +34,10 @@ def images() -> smoke_images.Images:
     """The images; without an engine the tests are skipped, but not in CI."""
     if missing := _missing():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
-    return smoke_images.build()
+    try:
+        return smoke_images.build()
+    except ToolError as error:
+        pytest.fail(f"{error}\n{error.output_tail}")
 
 
 def _missing() -> str | None:

@@ -19,7 +19,7 @@ from tests.support import REPOSITORY
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "stepmark" / "smoke"
 _BASE = ("python3", "python3-venv", "redis-server", "openssh-client", "tini", "ca-certificates")
-_SOURCES = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "config", "tasks", "workers")
+_SOURCES = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "config", "tasks", "workers", "examples")
 # hatchling builds our wheel; Debian's Python 3.11.2 needs async-timeout for redis, newer ones do not ask for it.
 _MORE_WHEELS = ("hatchling", "async-timeout>=4.0.3")
 _BUILD_SECONDS = 900.0
