@@ -124,11 +124,8 @@ def conclude(found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **e
         _ids(found)
     else:
         outcomes.show(found, console)
-    if interrupted:
-        names = " ".join(outcome.environment for outcome in found if outcome.run)
-        console.print(
-            f"\nThe runs go on. `stepmark status --follow {names}` follows them, `stepmark status` looks once."
-        )
+    if names := " ".join(outcome.environment for outcome in found if interrupted and outcome.run and outcome.run.live):
+        console.print(f"\nThe runs go on: `stepmark status --follow {names}` follows them.")
     return status
 
 
@@ -143,6 +140,8 @@ def _ids(found: Sequence[Outcome]) -> None:
 
 
 def _warning(watched: Watch) -> str:
+    if watched.silent_since is not None:
+        return "Redis does not answer; waiting for it. What runs goes on as long as its workers can."
     seconds = watched.waiting_seconds
     if seconds < _NO_WORKER_SECONDS:
         return ""

@@ -103,6 +103,8 @@ def destroy(
 
     Example: stepmark destroy web-1 web-2 --yes
     """
+    if not yes and not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="destroy")
     base = connect.base()
     records = [base.store.environment(name) for name in dict.fromkeys(environments)]
     if not yes:
@@ -127,8 +129,6 @@ def _starts(base: Base, verb: str, specs: Iterable[EnvironmentSpec], chosen: Opt
 
 
 def _ask(records: list[EnvironmentRecord]) -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="destroy")
     console = output.err()
     console.print("This destroys:")
     for record in records:

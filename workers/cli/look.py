@@ -59,13 +59,14 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
     record = base.store.environment(environment)
     facts, history = base.store.facts(environment), base.store.history(environment)
     runs = base.store.runs(history)
+    history = tuple(sorted(runs, key=lambda run: runs[run].started_at or runs[run].created_at, reverse=True))
     run = runs.get(record.last_run or "")
     if as_json:
         shape = environment_shape(record) | {
             "spec": connect.spec(record).model_dump(mode="json"),
             "facts": facts.model_dump(mode="json"),
             "run": run_shape(run),
-            "history": [run_shape(runs[each]) for each in history if each in runs],
+            "history": [run_shape(runs[each]) for each in history],
             "traces": list(base.store.traces(environment)),
         }
         output.emit(shape)
@@ -75,7 +76,7 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
     _print_facts(console, facts)
     if run:
         _print_run(console, run)
-    _print_history(console, [runs[each] for each in history if each in runs and runs[each].epoch])
+    _print_history(console, [runs[each] for each in history if runs[each].epoch])
     return 0
 
 
@@ -96,7 +97,8 @@ def run_shape(run: RunRecord | None) -> dict[str, Any] | None:
     if run is None:
         return None
     kept = run.model_dump(
-        mode="json", exclude={"token", "delivery", "execution", "names", "environment", "read_at", "completed"}
+        mode="json",
+        exclude={"token", "delivery", "execution", "names", "queues", "environment", "read_at", "completed"},
     )
     steps = {step.index: step.model_dump(mode="json") for step in run.completed}
     return kept | {"status": run.display.value, "steps": [steps.get(i) or _open(run, i) for i in _places(run)]}

@@ -90,7 +90,7 @@ def _run(base: Base, which: str, step: str | None) -> RunRecord:
     runs = base.store.runs([which]) or base.store.runs(base.store.history(which))
     if not runs:
         raise NotFoundError(f"environment or run {which!r}")
-    for run in sorted(runs.values(), key=lambda run: run.created_at, reverse=True):
+    for run in sorted(runs.values(), key=lambda run: run.started_at or run.created_at, reverse=True):
         if (step is None and run.status is not RunStatus.PENDING) or step in run.names:
             return run
     steps = ", ".join(dict.fromkeys(name for run in runs.values() for name in run.names))

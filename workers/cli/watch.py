@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+import redis
+
 from tasks.failure import RunStatus
 from workers.records import RunRecord
 from workers.runtime import Base
@@ -16,6 +18,7 @@ News = Mapping[str, str]
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 _READ_AGAIN_SECONDS = 2.0
 _BLOCK_SECONDS = 0.5
+_SILENCE_SECONDS = 60.0
 
 
 def position(base: Base) -> str:
@@ -27,11 +30,12 @@ def position(base: Base) -> str:
 class Watch:
     """The runs of some environments, one each: when a run hands over to its next one, that one is followed.
 
-    records: by environment, as last read.
+    records: by environment, as last read. silent_since: on the monotonic clock; when Redis stopped to answer.
     """
 
     def __init__(self, base: Base, runs: Iterable[str], after: str) -> None:
         self.records: dict[str, RunRecord] = {}
+        self.silent_since: float | None = None
         self._base = base
         self._after = after
         self._read_at = 0.0
@@ -57,8 +61,23 @@ class Watch:
         return record.status in _ENDED
 
     def poll(self) -> list[News]:
-        """What happened to the runs since; waits a moment if it was nothing. `records` are read again as needed."""
+        """What happened to the runs since; waits a moment if it was nothing. `records` are read again as needed.
+
+        Raises:
+            redis.RedisError: Redis has not answered for a minute, or refuses.
+        """
+        try:
+            return self._poll()
+        except (redis.ConnectionError, redis.TimeoutError):
+            self.silent_since = self.silent_since or time.monotonic()
+            if time.monotonic() - self.silent_since > _SILENCE_SECONDS:
+                raise
+            time.sleep(_BLOCK_SECONDS)
+            return []
+
+    def _poll(self) -> list[News]:
         answer = self._base.client.xread({self._base.keys.events(): self._after}, block=int(_BLOCK_SECONDS * 1000))
+        self.silent_since = None
         entries = [entry for _, stream in cast("list[tuple[str, list[tuple[str, News]]]]", answer) for entry in stream]
         if entries:
             self._after = entries[-1][0]

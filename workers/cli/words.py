@@ -34,8 +34,10 @@ def moment(at: float | None) -> str:
 
 def place(record: RunRecord) -> str:
     """Where a run is: `provision 5/9 opentofu-apply`; its workflow alone once it has ended well."""
-    if record.status is RunStatus.SUCCEEDED or record.index is None:
-        return f"{record.workflow} {record.total if record.ended_at else 0}/{record.total}"
+    if record.status is RunStatus.SUCCEEDED:
+        return f"{record.workflow} {record.total}/{record.total}"
+    if record.index is None:
+        return f"{record.workflow} 0/{record.total}"
     return f"{record.workflow} {record.index}/{record.total} {record.step}"
 
 

@@ -35,7 +35,7 @@ Stepmark = Callable[..., Said]
 
 @pytest.fixture
 def stepmark(base: Base, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stepmark:
-    """Run `stepmark` with these arguments. The app of this process has read its settings before: it is told of Redis."""
+    """Run `stepmark` with these arguments. The app of this process is told where Redis is."""
     monkeypatch.setattr(celery, "app", scripted.app)
     scripted.app.conf.broker_url = base.settings.redis_url.get_secret_value()
 

@@ -1,0 +1,120 @@
+"""What became of environments: the word, the exit status, the table, the JSON."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tasks.environment import State
+from tasks.errors import Kind
+from tasks.failure import Cause, Failure, RunStatus, build
+from workers.cli import outcomes
+from workers.cli.outcomes import Outcome
+from workers.cli.reports import Exit, Report
+from workers.records import EnvironmentRecord, RunRecord
+
+
+def record(name: str, state: State = State.CONFIGURED) -> EnvironmentRecord:
+    return EnvironmentRecord(
+        name=name, state=state, revision=1, created_at=1.0, updated_at=2.0, spec="{}", last_run="r1"
+    )
+
+
+def run(status: RunStatus = RunStatus.SUCCEEDED, **more: object) -> RunRecord:
+    values: dict[str, object] = {
+        "run": "r1",
+        "token": "t",
+        "epoch": 1,
+        "delivery": 1,
+        "environment": "web-1",
+        "workflow": "provision",
+        "names": ("one", "two"),
+        "queues": ("tools", "wait"),
+        "total": 2,
+        "status": status,
+        "index": 2,
+        "step": "two",
+        "created_at": 100.0,
+        "user": "me@here",
+        "trigger": "up",
+        "read_at": 200.0,
+        "started_at": 110.0,
+        **more,
+    }
+    return RunRecord.model_validate(values)
+
+
+def failed() -> RunRecord:
+    found = Failure(Kind.TIMEOUT, Cause.TIMED_OUT, "DeadlineError", "too slow", "ssh host true", 255, "line 1\nline 2")
+    context = build(run(RunStatus.RUNNING).tracked(), found, at=150.0, trace_id="t-1", trace_path="p")
+    return run(RunStatus.FAILED, failure=context, ended_at=150.0)
+
+
+GOOD = Outcome("web-1", record("web-1"), run(), None)
+BAD = Outcome("web-2", record("web-2", State.PROVISION_FAILED), failed(), None)
+LOST = Outcome("web-3", record("web-3"), run(RunStatus.RUNNING, worker="w1", lease_until=150.0), None)
+REFUSED = Outcome("web-4", None, None, Report(Exit.REFUSED, "busy", "held by me", "wait"))
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ([GOOD], Exit.OK),
+        ([GOOD, GOOD], Exit.OK),
+        ([BAD], Exit.FAILED),
+        ([LOST], Exit.FAILED),
+        ([REFUSED], Exit.REFUSED),
+        ([REFUSED, REFUSED], Exit.REFUSED),
+        ([REFUSED, BAD], Exit.FAILED),
+        ([GOOD, BAD], Exit.PARTLY),
+        ([GOOD, REFUSED], Exit.PARTLY),
+        ([GOOD, LOST, REFUSED], Exit.PARTLY),
+    ],
+)
+def test_exit_status(found: list[Outcome], status: Exit) -> None:
+    assert outcomes.exit_status(found) is status
+
+
+def test_shape() -> None:
+    context = failed().failure
+    assert context is not None
+    shared = {"environment": "web-2", "state": "provision-failed", "partial": False, "error": None}
+    place = {"run": "r1", "workflow": "provision", "step": "two", "index": 2, "total": 2}
+
+    assert BAD.shape() == {**shared, **place, "outcome": "failed", "failure": context.model_dump(mode="json")}
+    assert REFUSED.shape() == {
+        **dict.fromkeys(("state", "run", "workflow", "step", "index", "total", "failure")),
+        "environment": "web-4",
+        "outcome": "refused",
+        "partial": False,
+        "error": {"kind": "busy", "message": "held by me", "help": "wait", "problems": []},
+    }
+
+
+def test_show() -> None:
+    shown = io.StringIO()
+    outcomes.show([GOOD, BAD, LOST, REFUSED], Console(file=shown, width=200))
+
+    assert [line.rstrip() for line in shown.getvalue().splitlines()] == [
+        "environment  state             run                outcome    took",
+        "web-1        configured        provision 2/2      succeeded  1m",
+        "web-2        provision-failed  provision 2/2 two  failed     40 s",
+        "web-3        configured        provision 2/2 two  lost       1m",
+        "web-4        -                 -                  refused",
+        "",
+        "web-1: provision 2/2 two: timeout",
+        "  too slow",
+        "  command: ssh host true (exit status 255)",
+        "  | line 1",
+        "  | line 2",
+        "  trace:   stepmark trace t-1",
+        "  next:    if it only needs longer, raise `timeouts: two` in the fleet file; then `stepmark resume web-1`",
+        "",
+        "web-3: lost at provision 2/2 two: its worker w1 is not heard of any more",
+        "  next:    `stepmark resume web-1`",
+        "",
+        "web-4: refused: held by me",
+        "  next:    wait",
+    ]

@@ -1,0 +1,102 @@
+"""What is shown while runs go on."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tasks.failure import RunStatus
+from tests.unit.workers.cli.test_outcomes import failed, run
+from workers.cli import progress, words
+from workers.cli.progress import Lines, LiveTable
+
+EVENT = {
+    "at": "43201.5",
+    "run": "r1",
+    "environment": "web-1",
+    "workflow": "provision",
+    "index": "2",
+    "total": "9",
+    "step": "opentofu-init",
+    "attempt": "1",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"event": "launched", "user": "me@here"}, "provision: launched by me@here"),
+        ({"event": "resumed", "user": "me@here"}, "provision 2/9 opentofu-init: resumed by me@here"),
+        ({"event": "step-started", "worker": "w1"}, "provision 2/9 opentofu-init: started on w1"),
+        (
+            {"event": "step-started", "worker": "w1", "attempt": "2"},
+            "provision 2/9 opentofu-init: started on w1, attempt 2",
+        ),
+        (
+            {"event": "step-ended", "ending": "not-possible", "seconds": "2.04", "note": "[no] systemd"},
+            "provision 2/9 opentofu-init: not-possible in 2.0 s: [no] systemd",
+        ),
+        (
+            {"event": "step-ended", "ending": "done", "seconds": "75", "note": ""},
+            "provision 2/9 opentofu-init: done in 1m",
+        ),
+        ({"event": "run-ended", "state": "configured", "partial": "1"}, "provision: succeeded, configured (partial)"),
+        (
+            {"event": "run-failed", "kind": "timeout", "summary": "too slow"},
+            "provision 2/9 opentofu-init: failed, timeout: too slow",
+        ),
+    ],
+    ids=lambda value: value["event"] if isinstance(value, dict) else "",
+)
+def test_line(fields: dict[str, str], text: str) -> None:
+    assert progress.line(EVENT | fields) == f"12:00:01 web-1 {text}"
+
+
+def test_lines_warn_once() -> None:
+    shown = io.StringIO()
+    with Lines(Console(file=shown, width=200)) as lines:
+        for _ in range(2):
+            lines.update([EVENT | {"event": "launched", "user": "me"}], [], "no worker")
+
+    assert shown.getvalue().splitlines() == [
+        "12:00:01 web-1 provision: launched by me",
+        "no worker",
+        "12:00:01 web-1 provision: launched by me",
+    ]
+
+
+def test_the_table_shows_what_needs_a_look_first_and_counts_the_rest() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, width=120, height=9, force_terminal=True, color_system=None)
+    records = [run(RunStatus.QUEUED, environment=f"web-{number}", due_at=20.0) for number in range(10)]
+    records.append(failed())
+    records.append(run(RunStatus.RUNNING, environment="slow", step_started_at=195.0, lease_until=300.0))
+    with LiveTable(console) as table:
+        table.update([], records, "is a worker running?")
+        console.print(table._draw(records, "is a worker running?"))
+
+    text = shown.getvalue()
+    rows = [line.split() for line in text.splitlines() if line.startswith(("web", "slow"))]
+    assert [row[0] for row in rows[:3]] == ["web-1", "slow", "web-0"]
+    assert "and 9 queued" in text
+    assert "is a worker running?" in text
+    assert "queued 3m" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0.0 s"),
+        (0.04, "0.0 s"),
+        (9.96, "10.0 s"),
+        (12.4, "12 s"),
+        (61, "1m"),
+        (3605, "1h"),
+        (7500, "2h 5m"),
+        (90000, "1d 1h"),
+    ],
+)
+def test_span(seconds: float, text: str) -> None:
+    assert words.span(seconds) == text
