@@ -42,7 +42,7 @@ def test_one_failure_of_two_is_a_partial_failure(stepmark: Stepmark, fleet: Flee
     said = stepmark("up", fleet(web_1={}, web_2={"fail": "ssh.wait"}), "--json")
     good, bad = said.json["environments"]
 
-    assert said.status == said.json["exit_code"] == Exit.PARTLY
+    assert said.status == said.json["exit_status"] == Exit.PARTLY
     assert said.err == ""
     assert good.keys() == bad.keys() == OUTCOME_KEYS
     assert (good["outcome"], good["state"], good["workflow"]) == ("succeeded", "configured", "configure")
