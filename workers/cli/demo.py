@@ -45,7 +45,7 @@ def demo(yes: Yes = False, mend: Mend = None, keep: Keep = False, as_json: optio
 
 def _say(line: str) -> None:
     """On standard error, at once: what the commands print has its own order."""
-    output.err().print(escape(line))
+    output.err().print(escape(line), soft_wrap=True)
 
 
 def _asked(question: str) -> bool:

@@ -125,7 +125,7 @@ def conclude(found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **e
     else:
         outcomes.show(found, console)
     if names := " ".join(outcome.environment for outcome in found if interrupted and outcome.run and outcome.run.live):
-        console.print(f"\nThe runs go on: `stepmark status --follow {names}` follows them.")
+        console.print(f"\nThe runs go on: `stepmark status --follow {names}` follows them.", soft_wrap=True)
     return status
 
 

@@ -170,13 +170,15 @@ def _print_run(console: Console, run: RunRecord) -> None:
     for step in shape["steps"]:
         seconds = "" if step["seconds"] is None else words.span(step["seconds"])
         mark = f"  {step['index']}/{run.total} {step['step']:<28} {step['ending']:<13} {seconds:>7}  {step['note']}"
-        console.print(escape(mark.rstrip()), style="red" if step["ending"] in ("failed", "lost") else None)
+        console.print(
+            escape(mark.rstrip()), soft_wrap=True, style="red" if step["ending"] in ("failed", "lost") else None
+        )
     if run.failure:
         console.print("\n[bold]failure[/]")
         for line in words.failure_lines(run.failure):
-            console.print(f"  {escape(line)}")
+            console.print(f"  {escape(line)}", soft_wrap=True)
     elif advice := words.advice(run):
-        console.print(f"\nnext: {escape(advice)}")
+        console.print(f"\nnext: {escape(advice)}", soft_wrap=True)
 
 
 def _print_history(console: Console, runs: list[RunRecord]) -> None:

@@ -75,7 +75,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
     console.print(table)
     for outcome in outcomes:
         for line in _explanation(outcome):
-            console.print(line)
+            console.print(line, soft_wrap=True)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

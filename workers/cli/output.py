@@ -41,9 +41,9 @@ def fail(report: Report, *, as_json: bool) -> int:
         emit({"error": report.shape()})
         return report.status
     console = err()
-    console.print(f"[bold red]error:[/] {escape(report.message)}")
+    console.print(f"[bold red]error:[/] {escape(report.message)}", soft_wrap=True)
     for problem in report.problems:
-        console.print(f"  {escape(problem['text'])}")
+        console.print(f"  {escape(problem['text'])}", soft_wrap=True)
     if report.help:
-        console.print(f"[dim]help:[/] {escape(report.help)}")
+        console.print(f"[dim]help:[/] {escape(report.help)}", soft_wrap=True)
     return report.status

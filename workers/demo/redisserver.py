@@ -16,6 +16,7 @@ import redis
 
 from tasks import errors
 from tasks.adapters import children, daemon
+from tasks.adapters.daemon import Started
 
 _START_SECONDS = 20.0
 _TRIES = 3
@@ -37,8 +38,20 @@ def executable() -> Path | None:
 
 
 @contextmanager
-def running(directory: Path, *, tied: bool = True) -> Iterator[str]:
-    """A server with its files in `directory`, while the block lasts; gives its URL, with a password of its own.
+def running(directory: Path) -> Iterator[str]:
+    """A server with its files in `directory`, while the block lasts; gives its URL.
+
+    Raises: as `start`.
+    """
+    process, url = start(directory, tied=True)
+    try:
+        yield url
+    finally:
+        daemon.end(process, signal.SIGTERM)
+
+
+def start(directory: Path, *, tied: bool) -> tuple[Started, str]:
+    """Start a server with its files in `directory`; gives its URL too, with a password of its own.
 
     tied: it ends with this process even if that is killed, where the system can do so.
 
@@ -49,14 +62,6 @@ def running(directory: Path, *, tied: bool = True) -> Iterator[str]:
     program = executable()
     if program is None:
         raise RedisMissingError("no Redis server program was found")
-    process, url = _start(program, directory, tied=tied)
-    try:
-        yield url
-    finally:
-        daemon.end(process, signal.SIGTERM)
-
-
-def _start(program: Path, directory: Path, *, tied: bool) -> tuple[daemon.Started, str]:
     for _ in range(_TRIES):
         port, password = _free_port(), secrets.token_urlsafe(16)
         configuration = directory / "redis.conf"
@@ -76,7 +81,7 @@ def _start(program: Path, directory: Path, *, tied: bool) -> tuple[daemon.Starte
     raise errors.SandboxError(f"{program} does not start", str(program), None, log[-2000:])
 
 
-def _answers(process: daemon.Started, url: str) -> bool:
+def _answers(process: Started, url: str) -> bool:
     deadline = time.monotonic() + _START_SECONDS
     while daemon.alive(process) and time.monotonic() < deadline:
         with redis.Redis.from_url(url, socket_timeout=5) as client:

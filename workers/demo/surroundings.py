@@ -83,7 +83,7 @@ def made(given_url: str | None, *, keep: bool, remove: Callable[[Path], None]) -
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="stepmark-demo-"))  # 0700
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        url = given_url or stack.enter_context(redisserver.running(_folder(directory, "redis"), tied=not keep))
+        url = given_url or _redis(directory, stack, keep=keep)
         _refuse_others(url)
         variables = _variables(directory, url)
         stack.callback(remove, directory / "data" / "sandbox")
@@ -95,6 +95,12 @@ def made(given_url: str | None, *, keep: bool, remove: Callable[[Path], None]) -
         yield Surroundings(directory, variables, worker)
         if keep:
             stack.pop_all()
+
+
+def _redis(directory: Path, stack: ExitStack, *, keep: bool) -> str:
+    process, url = redisserver.start(_folder(directory, "redis"), tied=not keep)
+    stack.callback(daemon.end, process, signal.SIGTERM)
+    return url
 
 
 def _folder(directory: Path, name: str) -> Path:
