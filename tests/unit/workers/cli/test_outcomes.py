@@ -94,7 +94,8 @@ def test_shape() -> None:
 
 
 def test_show() -> None:
-    shown = io.StringIO()
+    shown, context = io.StringIO(), failed().failure
+    assert context is not None
     outcomes.show([GOOD, BAD, LOST, REFUSED], Console(file=shown, width=200))
 
     assert [line.rstrip() for line in shown.getvalue().splitlines()] == [
@@ -110,7 +111,7 @@ def test_show() -> None:
         "  | line 1",
         "  | line 2",
         "  trace:   stepmark trace t-1",
-        "  next:    if it only needs longer, raise `timeouts: two` in the fleet file; then `stepmark resume web-1`",
+        f"  next:    {context.hint}",
         "",
         "web-3: lost at provision 2/2 two: its worker w1 is not heard of any more",
         "  next:    `stepmark resume web-1`",
