@@ -57,7 +57,11 @@ _KINDS: Mapping[Kind, tuple[bool, str]] = {
     Kind.NETWORK_CONNECTIVITY: (True, f"check that the host is up and its port is open, then {_RESUME}"),
     Kind.AUTHENTICATION: (False, f"put the right key or credential in place, then {_RESUME}"),
     Kind.COMMAND_EXECUTION: (False, f"see `stepmark logs {{run}} --step {{step}}`, mend the cause, then {_RESUME}"),
-    Kind.TIMEOUT: (True, f"if it only needs longer, raise `timeouts: {{step}}` in the fleet file; then {_RESUME}"),
+    Kind.TIMEOUT: (
+        True,
+        f"see `stepmark logs {{run}} --step {{step}}`, mend what it waited for, or raise `timeouts: {{step}}` "
+        f"in the fleet file if it only needs longer; then {_RESUME}",
+    ),
     Kind.FILE_SYSTEM: (True, f"free space or mend permissions on the worker, then {_RESUME}"),
     Kind.CONFIGURATION: (False, f"mend the fleet file or the worker's settings, then {_RESUME}"),
     Kind.STATE_PERSISTENCE: (True, f"check Redis with `stepmark doctor`, then {_RESUME}"),

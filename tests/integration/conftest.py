@@ -13,6 +13,7 @@ import pytest
 
 from config.fleet import EnvironmentSpec
 from config.settings import Settings
+from tasks import workflows
 from tasks.failure import RunStatus
 from tests.integration import scripted
 from tests.support import poll
@@ -64,7 +65,7 @@ def start_worker(settings: Settings, steps_log: Path, tmp_path: Path) -> Iterato
 
     def start(*options: str, **variables: str) -> subprocess.Popen[bytes]:
         name = f"w{len(started)}@test"
-        argv = [sys.executable, "-m", "celery", "-A", "tests.integration.scripted", "worker", "-n", name]
+        argv = [sys.executable, "-m", "celery", "-A", "tests.integration.scripted_worker", "worker", "-n", name]
         log = (tmp_path / f"{name}.log").open("wb")
         worker = subprocess.Popen(
             [*argv, "-Q", "wait,tools", "-P", "prefork", "-c", "2", "-l", "INFO", *options],
@@ -95,9 +96,11 @@ def worker(start_worker: StartWorker) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
-def launcher(base: Base) -> Launcher:
+def launcher(base: Base, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     """Launches as an operator does. The app of this process has read its settings before: it is told where Redis is."""
-    scripted.app.conf.broker_url = base.settings.redis_url.get_secret_value()
+    monkeypatch.setattr(scripted.app.conf, "broker_url", base.settings.redis_url.get_secret_value())
+    for name, workflow in scripted.OURS.items():
+        monkeypatch.setitem(workflows.WORKFLOWS, name, workflow)
     return Launcher(base, scripted.app)
 
 

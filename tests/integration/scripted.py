@@ -36,7 +36,7 @@ TWICE = Workflow(
     State.PROVISIONED,
     State.PROVISION_FAILED,
 )
-workflows.WORKFLOWS.update({each.name: each for each in (SWAPPED, TWICE)})  # type: ignore[attr-defined]
+OURS = {each.name: each for each in (SWAPPED, TWICE)}
 
 
 class SameError(ToolError):
@@ -103,8 +103,12 @@ _HOW = {
     "hang": lambda: time.sleep(600),
 }
 
-app.loader.import_default_modules()
-for module in (tofu, ssh, ansible):
-    for task in list(vars(module).values()):
-        if hasattr(task, "body") and task.name in app.tasks:
-            app.tasks[task.name].run = _scripted(task.name)
+
+def install() -> None:
+    """Add our workflows, and put the scripted bodies in the place of the real ones: for a worker's process."""
+    workflows.WORKFLOWS.update(OURS)  # type: ignore[attr-defined]
+    app.loader.import_default_modules()
+    for module in (tofu, ssh, ansible):
+        for task in list(vars(module).values()):
+            if hasattr(task, "body") and task.name in app.tasks:
+                app.tasks[task.name].run = _scripted(task.name)
