@@ -107,14 +107,14 @@ def follow(watched: Watch, *, as_json: bool) -> None:
             shown.update(news, watched.records.values(), _warning(watched))
 
 
-def finish(base: Base, starts: Mapping[str, Start], manner: Manner, **extra: Any) -> int:
-    """Launch, wait, and say what became of it; gives the exit status. extra: more for the JSON document."""
+def finish(base: Base, starts: Mapping[str, Start], manner: Manner) -> int:
+    """Launch, wait, and say what became of it; gives the exit status."""
     found, interrupted = Enqueued(base, starts, manner).perform()
-    return conclude(found, manner, interrupted=interrupted, **extra)
+    return conclude(found, manner, interrupted=interrupted)
 
 
 def conclude(found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **extra: Any) -> int:
-    """Say what became of the environments; gives the exit status."""
+    """Say what became of the environments; gives the exit status. extra: more for the JSON document."""
     status = Exit.INTERRUPTED if interrupted else outcomes.exit_status(found)
     if manner.as_json:
         output.emit({"environments": [outcome.shape() for outcome in found], "exit_status": int(status), **extra})
