@@ -34,7 +34,7 @@ $(STAMP): config/constraints.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
 	if [ -x $(BIN)/pip ]; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 		$$pip install --disable-pip-version-check --quiet --require-hashes --requirement config/constraints.txt \
-		&& $$pip install --disable-pip-version-check --quiet --no-deps $(INSTALL)
+		&& $$pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation $(INSTALL)
 	touch $@
 
 clean:

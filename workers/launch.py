@@ -149,7 +149,8 @@ class Launcher:
         if what == "busy":
             raise busy(self._base.store.run(detail))
         if what == "state":
-            raise RefusedError(f"environment {environment} is {detail}", _ADVICE.get(detail, "see `stepmark show`"))
+            whose = "the last run of" if detail in set(RunStatus) else "environment"
+            raise RefusedError(f"{whose} {environment} is {detail}", _ADVICE.get(detail, "see `stepmark show`"))
         if what == "conflict":
             raise ConflictError(f"environment {environment} was changed by somebody else", "look again, then repeat")
         return answer
@@ -192,5 +193,5 @@ _ADVICE = {
     "register-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
     "configure-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
     "destroy-failed": "`stepmark resume` goes on destroying it",
-    "succeeded": "its last run ended well; there is nothing to resume",
+    "succeeded": "it ended well; there is nothing to resume",
 }

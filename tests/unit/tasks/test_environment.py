@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, strategies
 
 from tasks import environment
 from tasks.environment import MOVES, State
@@ -40,3 +41,16 @@ def test_a_live_state_moves_only_to_the_ends_of_its_workflows(state: State) -> N
     ends = {end for each in WORKFLOWS.values() if each.running is state for end in (each.done, each.failed) if end}
 
     assert MOVES[state] == ends
+
+
+@given(walk=strategies.lists(strategies.integers(min_value=0), max_size=40))
+def test_whatever_happened_an_environment_can_be_destroyed(walk: list[int]) -> None:
+    """From wherever a walk by the table ends: once the live run has ended, one destroy leads to destroyed."""
+    state = State.CREATED
+    for choice in walk:
+        state = sorted(MOVES[state])[choice % len(MOVES[state])]
+    if state in LIVE:
+        state = next(end for end in MOVES[state])
+
+    assert state is State.DESTROYED or State.DESTROYED in MOVES[State.DESTROYING]
+    assert state is State.DESTROYED or State.DESTROYING in MOVES[state]
