@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 from tasks import workflows
@@ -100,7 +99,6 @@ _HOW = {
     "bug": _bug,
     "kill-child": _kill_child,
     "kill-worker": _kill_worker,
-    "hang": lambda: time.sleep(600),
 }
 
 
