@@ -138,7 +138,8 @@ class Launcher:
         Raises:
             BusyError: its worker is alive, or may be.
         """
-        if record.status is RunStatus.QUEUED and not self._base.store.overtaken(record):
+        waits = record.status is RunStatus.QUEUED and not self._base.store.overtaken(record)
+        if waits or record.display is RunStatus.RUNNING:
             raise busy(record)
         answer = callbacks.settle(self._base, record)
         if answer[0] == "held":

@@ -230,6 +230,8 @@ def test_a_step_that_is_not_possible_makes_the_run_partial(base: Base, launcher:
         "note": "this kind of host cannot",
     }
     assert base.store.environment("web-1").partial
+    ended(base, launcher.launch(request(environment, "plan")).run)
+    assert base.store.environment("web-1").partial, "a plan leaves the environment as it was"
 
 
 @pytest.mark.usefixtures("worker")

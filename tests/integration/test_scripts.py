@@ -15,6 +15,7 @@ from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
 from workers import callbacks, connection
 from workers.launch import Launcher
+from workers.refusals import BusyError
 from workers.runtime import Base
 from workers.tracker import Execution, Place, StaleError
 
@@ -199,6 +200,17 @@ def test_a_run_that_may_be_alive_is_not_settled(base: Base, execution: Execution
     assert answer[0] == "held"
     longest = base.settings.lease_seconds + base.settings.takeover_seconds + 0.05  # told in tenths
     assert 0 < float(answer[1]) <= longest
+    assert snapshot(base) == before
+
+
+def test_a_run_that_runs_is_not_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:
+    """And nobody is told to try again: there is nothing to wait for."""
+    before = snapshot(base)
+
+    with pytest.raises(BusyError) as refused:
+        launcher.resume(base.store.run(execution.identity.run), None, "tester@here")
+
+    assert refused.value.advice == "`stepmark status web-1` shows it"
     assert snapshot(base) == before
 
 

@@ -29,13 +29,14 @@ if index < total then
 end
 
 redis.call('HSET', run, 'status', 'succeeded', 'ended_at', at, 'execution', '')
-local done = get(run, 'done_state')
-if done == '' then done = get(run, 'origin_state') end
+local done, partial = get(run, 'done_state'), get(run, 'partial')
+if done == '' then  -- a plan: the environment is as it was
+  done, partial = get(run, 'origin_state'), get(environment, 'partial')
+end
 event(run, run_events, events, 'run-ended', at,
   {'state', done, 'partial', get(run, 'partial'), 'next', get(run, 'next')})
 redis.call('EXPIRE', run, retention)
 redis.call('EXPIRE', run_events, retention)
-local partial = get(run, 'partial')
 if get(run, 'next') == '' then
   move(environment, done, at, 'run', '', 'partial', partial)
   return answer(run, 'end', nonce, {'ok', 'done'})
