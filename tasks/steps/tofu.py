@@ -20,6 +20,15 @@ from tasks.steps.registry import step
 
 _HOST_KEY = "ssh_host_ed25519_key"
 _VARIABLES = "stepmark.auto.tfvars.json"
+_OTHER_PROVIDER = (
+    "the host was made here, but provider {} makes and ends none: "
+    "put the provider that made it back in the fleet file, then destroy"
+)
+_LEAKED = (
+    "the host {} runs, but no state knows it: if the worker that applied has "
+    + tofu.ERRORED
+    + " in its workspace of this environment, run destroy there; else end the host by hand, then run destroy again"
+)
 
 
 @step("tofu.render")
@@ -95,20 +104,27 @@ def read_instance(facts: Facts, context: StepContext) -> Result:
 
 @step("tofu.destroy")
 def destroy(facts: Facts, context: StepContext) -> Result:
-    """End the host. Learns `instance_status` (`destroyed`) and `state_serial`."""
-    if _not_made_here(context):
-        return Result(facts, Ending.SKIPPED, "the host was registered, not made here")
+    """End the host. Learns `instance_status` (`destroyed`) and `state_serial`.
+
+    Raises:
+        ConfigurationError: hosts of this provider are not made here, but this one was: by another provider.
+        StateError: the provider still has the host, which no state knows.
+    """
     if facts.tofu_digest is None:
-        return Result(facts, Ending.SKIPPED, "nothing was ever made")
+        reason = "the host was registered, not made here" if _not_made_here(context) else "nothing was ever made"
+        return Result(facts, Ending.SKIPPED, reason)
+    if _not_made_here(context):
+        raise errors.ConfigurationError(_OTHER_PROVIDER.format(context.environment.provider.name))
     if not (context.workspace / _VARIABLES).exists():
         # What a host was told at its first boot does not matter to its end, and a key may be gone by now.
         _write(context, user_data="")
     with _folder(context) as folder:
         ended = tofu.destroy(folder)
         serial = tofu.serial(folder)
+    doubt = _look_for_a_leak(context)
     ending = Ending.DONE if ended.destroy else Ending.UNCHANGED
     update = {"instance_status": "destroyed", "state_serial": serial}
-    return Result(facts.model_copy(update=update), ending, _did(ended))
+    return Result(facts.model_copy(update=update), ending, "; ".join(filter(None, (_did(ended), doubt))))
 
 
 @step("workspace.clean")
@@ -141,6 +157,22 @@ def _folder(context: StepContext) -> Iterator[Folder]:
 
 def _not_made_here(context: StepContext) -> str | None:
     return registry.get(context.environment).lacks(context.environment).get(Need.PROVISIONING)
+
+
+def _look_for_a_leak(context: StepContext) -> str | None:
+    """Ask the provider whether the host is gone: a state that was lost, or never taken, cannot tell. Gives any doubt.
+
+    Raises:
+        StateError: it is not.
+    """
+    try:
+        found = registry.get(context.environment).find(context.environment, context)
+    except errors.CannotFindError as error:
+        # No reason to keep an environment for ever.
+        return str(error)
+    if found is not None:
+        raise errors.StateError(_LEAKED.format(found.id))
+    return None
 
 
 def _keys(context: StepContext) -> cloud_init.Keys:

@@ -21,7 +21,7 @@ from tasks.adapters import cloud_init, process, ssh
 from tasks.context import Options, StepContext
 from tasks.facts import Facts, PlanSummary
 from tasks.providers import registry
-from tasks.providers.base import Need
+from tasks.providers.base import Found, Need
 from tasks.result import Ending, Result
 from tasks.steps import tofu
 from tests.unit.tasks.adapters.test_tofu import APPLY, DESTROY, INFO, PLAN, answer, outputs, planned
@@ -35,6 +35,7 @@ class Made:
     name: str = "existing"
     lacking: dict[Need, str] = field(default_factory=dict)
     secret: dict[str, SecretRef] = field(default_factory=dict)
+    found: Found | errors.StepmarkError | None = None
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         return {"size": "small", "labels": environment.labels}
@@ -46,6 +47,12 @@ class Made:
     def lacks(self, environment: EnvironmentSpec) -> Mapping[Need, str]:
         del environment
         return self.lacking
+
+    def find(self, environment: EnvironmentSpec, context: StepContext) -> Found | None:
+        del environment, context
+        if isinstance(self.found, errors.StepmarkError):
+            raise self.found
+        return self.found
 
 
 @dataclass
@@ -304,7 +311,7 @@ def test_read_instance(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("lacking", "facts", "reason"),
     [
-        ({Need.PROVISIONING: "it already exists"}, Facts(tofu_digest="a"), "the host was registered, not made here"),
+        ({Need.PROVISIONING: "it already exists"}, Facts(), "the host was registered, not made here"),
         ({}, Facts(), "nothing was ever made"),
     ],
 )
@@ -329,6 +336,38 @@ def test_destroy_on_a_worker_that_has_nothing(bench: Bench, monkeypatch: pytest.
     )
     assert [text for text in bench.commands.texts if not text.startswith("tofu init")] == [DESTROY, "tofu state pull"]
     assert bench.names == [".terraform", "main.tf", "stepmark.auto.tfvars.json"]
+
+
+def test_what_was_made_here_is_not_taken_for_registered(bench: Bench) -> None:
+    """Its provider was changed in the fleet file."""
+    bench.provider.lacking = {Need.PROVISIONING: "it already exists"}
+
+    with pytest.raises(errors.ConfigurationError, match="put the provider that made it back in the fleet file"):
+        tofu.destroy(Facts(tofu_digest="a"), bench.context)
+
+    assert bench.commands.asked == []
+
+
+@pytest.mark.parametrize("case", ["plan-nothing", "destroy"])
+def test_a_host_that_no_state_knows_is_not_said_to_be_destroyed(bench: Bench, case: str) -> None:
+    """Its state was refused at apply, all of it or the last of it, and lies on another worker."""
+    bench.commands.script |= {"tofu destroy": replace(answer(case), exit_status=0), "tofu state pull": Answer()}
+    bench.provider.found = Found("192.0.2.7", resource="hcloud_server.host", id="42")
+
+    with pytest.raises(errors.StateError, match=r"^the host 42 runs, but no state knows it: .*errored\.tfstate"):
+        tofu.destroy(Facts(tofu_digest="a"), bench.context)
+
+
+def test_a_provider_that_cannot_look_keeps_nothing_from_its_end(bench: Bench) -> None:
+    bench.commands.script |= {"tofu destroy": answer("destroy"), "tofu state pull": Answer('{"serial": 4}')}
+    bench.provider.found = errors.CannotFindError("lxd")
+
+    result = tofu.destroy(Facts(tofu_digest="a"), bench.context)
+
+    assert (result.ending, result.note) == (
+        Ending.DONE,
+        "0 added, 0 changed, 2 destroyed; provider lxd cannot look for an existing host",
+    )
 
 
 def test_clean_workspace(bench: Bench, tmp_path: Path) -> None:
