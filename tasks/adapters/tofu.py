@@ -59,6 +59,9 @@ class InstanceInfo(BaseModel):
 
 def init(folder: Folder, *more: str) -> str | None:
     """Fetch the providers. Gives the digest of the lock file, SHA-256 in hex; None: only built-in providers."""
+    # Nothing of an earlier init is trusted: it may have been cut off by a full disk, and no init gets past that.
+    for old in (_marker(folder), _backend(folder)):
+        old.unlink(missing_ok=True)
     # -reconfigure: the state is never on this disk, so there is none to migrate.
     with tofu_folder.downloading(folder):
         tofu_folder.run(folder, "init", _INPUT, "-no-color", "-reconfigure", *more)
@@ -70,8 +73,7 @@ def init(folder: Folder, *more: str) -> str | None:
 
 def ensure_init(folder: Folder) -> None:
     """Init again on a worker that has not, or not for these files; never with other providers than those locked."""
-    marker = _marker(folder)
-    if not marker.exists() or marker.read_text(encoding="utf-8") != _init_digest(folder):
+    if not _initialised(folder):
         init(folder, "-lockfile=readonly")
 
 
@@ -94,7 +96,10 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
     push_errored(folder)
     (folder.path / PLAN).unlink(missing_ok=True)
     arguments = ("plan", _INPUT, _WAIT, "-detailed-exitcode", f"-out={PLAN}", "-json")
-    outcome = tofu_folder.run(folder, *arguments, good=(0, 2))
+    try:
+        outcome = tofu_folder.run(folder, *arguments, good=(0, 2))
+    finally:
+        _make_private(folder.path / PLAN)
     changed = outcome.completed.exit_status == 2
     if changed:
         tofu_folder.run(folder, "show", "-no-color", PLAN)
@@ -181,8 +186,27 @@ def _apply(folder: Folder) -> Outcome:
     return tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
 
 
+def _make_private(path: Path) -> None:
+    """OpenTofu writes for all to read. It gets no umask: what it starts, like a sandbox's host, would have it too."""
+    if path.exists():
+        path.chmod(0o600)
+
+
 def _marker(folder: Folder) -> Path:
     return folder.path / ".terraform" / "stepmark-init"
+
+
+def _backend(folder: Folder) -> Path:
+    """Where OpenTofu notes which backend it was initialised for; not a state, despite its name."""
+    return folder.path / ".terraform" / "terraform.tfstate"
+
+
+def _initialised(folder: Folder) -> bool:
+    try:
+        json.loads(_backend(folder).read_text(encoding="utf-8"))
+        return _marker(folder).read_text(encoding="utf-8") == _init_digest(folder)
+    except (OSError, ValueError):
+        return False
 
 
 def _init_digest(folder: Folder) -> str:

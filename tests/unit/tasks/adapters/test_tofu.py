@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +132,22 @@ def test_a_worker_that_lacks_the_init_does_it_again(bench: Bench, change: Callab
     assert bench.commands.texts == [READ_ONLY, *["tofu validate -json"] * 2]
 
 
+@pytest.mark.parametrize("text", ['{"version": 3, "ba', "", None], ids=["cut off", "empty", "gone"])
+def test_an_init_that_a_full_disk_cut_off_is_done_again(bench: Bench, text: str | None) -> None:
+    """On a file cut off even init fails, so it must not see it."""
+    backend = bench.folder.path / ".terraform" / "terraform.tfstate"
+    backend.unlink() if text is None else backend.write_text(text)
+    seen: list[bool] = []
+
+    def write(_: str) -> None:
+        seen.append(backend.exists())
+
+    bench.commands.script |= {"tofu init": Answer("Initializing\n"), "tofu validate": answer("validate")}
+    tofu.ensure_init(replace(bench.folder, session=replace(bench.folder.session, write=write)))
+
+    assert (bench.commands.texts, seen) == ([READ_ONLY], [False])
+
+
 def test_another_binary_needs_another_init(bench: Bench) -> None:
     bench.commands.script["terraform"] = answer("validate")
 
@@ -185,6 +203,17 @@ def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
     assert "--allow-destroy" in caught.value.help
     assert tofu.PLAN not in bench.files
     assert bench.log[-1] == "+ create"
+
+
+@pytest.mark.parametrize("exit_status", [2, 1])
+def test_a_plan_is_for_the_owner_only(bench: Bench, exit_status: int) -> None:
+    """It holds the values of variables. One that failed may leave a part of it."""
+    bench.commands.script["tofu plan"] = replace(planned("plan-creates"), exit_status=exit_status)
+
+    with contextlib.suppress(errors.InfrastructureError):
+        tofu.plan(bench.folder, allow_destroy=False)
+
+    assert stat.S_IMODE((bench.folder.path / tofu.PLAN).stat().st_mode) == 0o600
 
 
 def test_a_plan_that_failed_leaves_none_to_apply(bench: Bench) -> None:
