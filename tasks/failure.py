@@ -170,8 +170,8 @@ class Failure:
 
 
 def one_line(text: str) -> str:
-    """The text on one line of at most 500 characters."""
-    line = " ".join(text.split())
+    """The text on one line of at most 500 characters, without control characters."""
+    line = "".join(filter(str.isprintable, " ".join(text.split())))
     return line if len(line) <= SUMMARY_LIMIT else line[: SUMMARY_LIMIT - 1] + "…"
 
 

@@ -25,3 +25,7 @@ class Result:
     facts: Facts
     ending: Ending = Ending.DONE
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.ending is Ending.FAILED:
+            raise ValueError("a step that fails raises; it does not return")

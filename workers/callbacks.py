@@ -21,6 +21,8 @@ from workers.runtime import Base
 
 logger = logging.getLogger(__name__)
 
+_MOST_TRACES = 100
+
 
 @shared_task(name=chain.CHAIN_FAILED)
 def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  # noqa: ARG001 - Celery gives three
@@ -34,13 +36,23 @@ def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  #
         return
     base = runtime.base_of_process()
     record = base.store.run(identity.run)
-    if not record.live or (record.epoch, record.index) != (identity.epoch, identity.index):
+    if not record.live or not _speaks_of(request, identity, record):
         logger.info("The run is not at %s any more: nothing to record", identity.label)
         return
+    raised = getattr(request, "raised", error)
     redact = getattr(request, "redact", None) or Redactor()
-    found = classify.failure(error, redact)
+    found = classify.failure(raised, redact)
     logger.error("Step %s failed: %s: %s", identity.label, found.kind.value, found.summary)
-    end_badly(base, record, found, classify.chain(error, redact))
+    end_badly(base, record, found, classify.chain(raised, redact))
+
+
+def _speaks_of(request: Any, identity: StepIdentity, record: RunRecord) -> bool:
+    """Whether the failed message is the one whose step is tracked now: not a duplicate of it, and not one before."""
+    if (record.epoch, record.index) != (identity.epoch, identity.index):
+        return False
+    if execution := getattr(request, "execution", None):
+        return bool(execution.name == record.execution)
+    return record.execution is None or record.worker == request.hostname
 
 
 def end_badly(
@@ -82,6 +94,7 @@ def keep_trace(base: Base, trace: Trace) -> None:
         pipe = base.client.pipeline()
         pipe.set(context.trace_path, trace.model_dump_json(), ex=base.retention_seconds)
         pipe.zadd(base.keys.traces(context.environment), {context.trace_id: time.time()})
+        pipe.zremrangebyrank(base.keys.traces(context.environment), 0, -_MOST_TRACES - 1)
         pipe.execute()
     except Exception:
         logger.warning("Trace %s was not kept", context.trace_id, exc_info=True)

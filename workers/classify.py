@@ -24,6 +24,8 @@ _FOREIGN: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Kin
     (OSError, Kind.FILE_SYSTEM, Cause.RAISED),
 )
 _MOST_LINKS = 20
+# Of an error's words: redacting more takes seconds, and one line is kept.
+_MOST_CHARACTERS = 20_000
 
 
 def failure(error: BaseException, redact: Redactor) -> Failure:
@@ -34,7 +36,7 @@ def failure(error: BaseException, redact: Redactor) -> Failure:
         kind=kind,
         cause=cause,
         type=type(error).__name__,
-        summary=one_line(redact(str(error) or type(error).__name__)),
+        summary=one_line(redact(_words(error))),
         command=redact(tool.command) or None if tool else None,
         exit_status=tool.exit_status if tool else None,
         output_tail=redact(tool.output_tail) or None if tool else None,
@@ -44,7 +46,16 @@ def failure(error: BaseException, redact: Redactor) -> Failure:
 
 def chain(error: BaseException, redact: Redactor) -> tuple[ChainLink, ...]:
     """The error and what caused it, the raised one first."""
-    return tuple(ChainLink(type=type(link).__name__, message=one_line(redact(str(link)))) for link in _links(error))
+    return tuple(ChainLink(type=type(link).__name__, message=one_line(redact(_words(link)))) for link in _links(error))
+
+
+def _words(error: BaseException) -> str:
+    """What the error says of itself, as far as it can be kept; its class if it cannot say anything."""
+    try:
+        text = str(error)[:_MOST_CHARACTERS]
+    except Exception:  # noqa: BLE001 - its own words are broken; that it was raised still has to be told
+        text = ""
+    return text.encode("utf-8", "replace").decode() or type(error).__name__
 
 
 def _kind(error: BaseException) -> tuple[Kind, Cause]:

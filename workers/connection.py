@@ -14,18 +14,25 @@ from redis.retry import Retry
 from config.settings import Settings
 
 _RETRIES = 3
+_PATIENT_RETRIES = 15
 _SOCKET_SECONDS = 10.0
+# It restarts, is full, or fails over: it may take it a moment later.
+_PASSING = (redis.BusyLoadingError, redis.OutOfMemoryError, redis.ReadOnlyError)
 
 
-def connect(settings: Settings) -> redis.Redis:
-    """A client of the Redis of the settings; it connects at the first command and asks again when a reply is lost."""
+def connect(settings: Settings, *, patient: bool = False) -> redis.Redis:
+    """A client of the Redis of the settings; it connects at the first command and asks again when a reply is lost.
+
+    patient: asks again for about a lease's length, also when Redis refuses to write; for workers, whose work would be
+    lost. Else for about a second: an operator waits.
+    """
     client: redis.Redis = redis.Redis.from_url(
         settings.redis_url.get_secret_value(),
         decode_responses=True,
         socket_timeout=_SOCKET_SECONDS,
         socket_connect_timeout=_SOCKET_SECONDS,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _RETRIES),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _PATIENT_RETRIES if patient else _RETRIES),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError, *(_PASSING if patient else ())],
         max_connections=10_000,  # a thread pool of 1,000 asks for as many at once
         health_check_interval=30,
     )

@@ -72,16 +72,7 @@ class Launcher:
 
         Raises: as `launch`; NotFoundError: the workflow has no step of that name.
         """
-        workflow = WORKFLOWS[record.workflow]
-        try:
-            index = workflow.index(step) if step else record.index or 1
-        except KeyError as error:
-            names = ", ".join(each.name for each in workflow.steps)
-            raise NotFoundError(f"step {step!r} in {workflow.name}", f"its steps are: {names}") from error
-        if index > (record.index or 1):
-            raise RefusedError(
-                f"step {step} comes after {record.step}, which has not ended well", "go on from an earlier step"
-            )
+        index = _place_of(step, record)
         if record.live:
             self._settle(record)
         content = self._content(spec, user, f"resume by {user}") | {
@@ -90,7 +81,7 @@ class Launcher:
             "resume": {"epoch": str(record.epoch), "index": index},
         }
         place = Place(record.run, record.token, record.epoch + 1, 0, record.environment, record.workflow, index)
-        return self._claim(record.environment, content, [record.run], place)
+        return self._claim(record.environment, content, [record.run, *filter(None, [record.next])], place)
 
     def _content(self, spec: EnvironmentSpec | None, user: str, trigger: str) -> dict[str, Any]:
         return {
@@ -101,6 +92,7 @@ class Launcher:
             "trigger": trigger,
             "forget_state": State.DESTROYED.value,
             "retention": self._base.retention_seconds,
+            "provider": spec.provider.name if spec else "",
         }
 
     def _claim(self, environment: str, content: dict[str, Any], ids: list[str], place: Place) -> Place:
@@ -115,7 +107,7 @@ class Launcher:
             keys.runs(environment),
             keys.run(ids[0]),
             keys.run_events(ids[0]),
-            *map(keys.run, ids[1:]),
+            keys.run(ids[-1]),
         )
         answer = self._script(names, nonce(), json.dumps(content))
         if answer[0] == "busy":
@@ -127,8 +119,6 @@ class Launcher:
 
     def _after_settling(self, holder: str, again: Callable[[], list[str]]) -> list[str]:
         record = self._base.store.run(holder)
-        if record.display is not RunStatus.LOST:
-            raise busy(record)
         self._settle(record)
         return again()
 
@@ -152,6 +142,12 @@ class Launcher:
         if what == "state":
             whose = "the last run of" if detail in set(RunStatus) else "environment"
             raise RefusedError(f"{whose} {environment} is {detail}", _ADVICE.get(detail, "see `stepmark show`"))
+        if what == "provider":
+            advice = "destroy it first, or put the provider back in the fleet file"
+            raise RefusedError(f"environment {environment} has a host of provider {detail}", advice)
+        if what == "schema":
+            advice = "use the version of stepmark that wrote it, or a later one"
+            raise RefusedError(f"environment {environment} is kept in schema {detail}, which is not ours", advice)
         if what == "conflict":
             raise ConflictError(f"environment {environment} was changed by somebody else", "look again, then repeat")
         return answer
@@ -160,6 +156,26 @@ class Launcher:
 def new_run_id() -> str:
     """An id that sorts by the time it was drawn, in milliseconds, and collides with no other."""
     return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+
+
+def _place_of(step: str | None, record: RunRecord) -> int:
+    """Where a resumed run goes on: at `step`, or where it failed."""
+    workflow = WORKFLOWS[record.workflow]
+    names = tuple(each.name for each in workflow.steps)
+    if names != record.names:
+        raise RefusedError(
+            f"workflow {workflow.name} has other steps now than when run {record.run} began",
+            f"launch it anew: `stepmark {workflow.name}`",
+        )
+    if step is None:
+        return record.index or 1
+    if step not in names:
+        raise NotFoundError(f"step {step!r} in {workflow.name}", f"its steps are: {', '.join(names)}")
+    if workflow.index(step) > (record.index or 1):
+        raise RefusedError(
+            f"step {step} comes after {record.step}, which has not ended well", "go on from an earlier step"
+        )
+    return workflow.index(step)
 
 
 def busy(record: RunRecord, seconds: float | None = None) -> BusyError:

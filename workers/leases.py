@@ -60,11 +60,15 @@ class Leases:
             time.sleep(self._renew_seconds)
             with self._lock:
                 held = dict(self._held)
-            if held:
+            try:
                 self.renew(held)
+            except Exception:  # whatever it was, the leases of the others still have to be renewed
+                logger.exception("Leases could not be looked after")
 
     def renew(self, held: dict[str, tuple[Lifeline, Callable[[], None]]]) -> None:
         """Renew these leases once; feed the lifelines of the good ones and cut those of the lost ones."""
+        if not held:
+            return
         asked_at = time.monotonic()
         try:
             lost = set(self._renew([self._key], self._lease_seconds, *held))

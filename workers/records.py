@@ -34,6 +34,11 @@ class EnvironmentRecord(_Record):
     last_run: str | None = None
     spec: str
 
+    @property
+    def current_run(self) -> str | None:
+        """The live run, else the last one that can be resumed."""
+        return self.run or self.last_run
+
 
 class RunRecord(_Record):
     """A run as kept, and whether its lease is good. Times are Unix seconds.

@@ -55,7 +55,7 @@ class RunLog:
             lines, self._lines = self._lines, []
             self._sent_at = time.monotonic()
             if lines:
-                self._send("\n".join(lines))
+                self._send("\n".join(lines).encode("utf-8", "replace").decode())
 
     def _send(self, text: str) -> None:
         try:

@@ -47,9 +47,9 @@ class Runtime(Base):
     states: StateServer
 
 
-def base(settings: Settings) -> Base:
-    """For these settings; Redis is not asked yet."""
-    client, keys = connection.connect(settings), Keys(settings.key_prefix)
+def base(settings: Settings, *, patient: bool = False) -> Base:
+    """For these settings; Redis is not asked yet. patient: as a worker is, when Redis does not answer."""
+    client, keys = connection.connect(settings, patient=patient), Keys(settings.key_prefix)
     tracker = Tracker(
         client,
         keys,
@@ -75,7 +75,7 @@ def current() -> Runtime:
 
 @lru_cache(maxsize=1)
 def _base_of(pid: int) -> Base:  # noqa: ARG001 - the key of the cache
-    return base(settings_module.load())
+    return base(settings_module.load(), patient=True)
 
 
 @lru_cache(maxsize=1)
@@ -83,6 +83,8 @@ def _of(pid: int) -> Runtime:
     common = _base_of(pid)
     settings, client, keys = common.settings, common.client, common.keys
     box = crypto.load(settings.encryption_key_file)
+    spaces = Workspaces(client, keys, box, settings.data_dir.expanduser() / "workspaces")
+    spaces.sweep()
     return Runtime(
         settings=settings,
         client=client,
@@ -90,6 +92,6 @@ def _of(pid: int) -> Runtime:
         store=common.store,
         tracker=common.tracker,
         leases=Leases(client, keys, lease_seconds=settings.lease_seconds, renew_seconds=settings.renew_seconds),
-        workspaces=Workspaces(client, keys, box, settings.data_dir.expanduser() / "workspaces"),
+        workspaces=spaces,
         states=StateServer(TofuState(client, keys, box)),
     )

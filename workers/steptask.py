@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +13,15 @@ from celery import Task
 from celery.exceptions import Ignore
 
 from config import logs
+from tasks import failure as failures
 from tasks.adapters.process import Redactor, Session
 from tasks.context import StepContext
-from tasks.errors import ConfigurationError, LeaseLostError
+from tasks.errors import ConfigurationError, Kind, LeaseLostError, StepmarkError
 from tasks.facts import Facts
 from tasks.identity import StepIdentity
 from tasks.result import Result
 from tasks.workflows import WORKFLOWS
-from workers import chain, runtime, workspaces
+from workers import chain, classify, runtime, workspaces
 from workers.runlog import RunLog
 from workers.runtime import Runtime
 from workers.tofustate import Owner
@@ -28,6 +30,10 @@ from workers.tracker import Execution, Place, StaleError
 logger = logging.getLogger(__name__)
 
 Body = Callable[[Facts, StepContext], Result]
+
+
+class StepFailedError(StepmarkError):
+    """A step failed; the run's failure context tells all of it. Arguments: the error's class and words, redacted."""
 
 
 class TrackedTask(Task):
@@ -52,9 +58,22 @@ class TrackedTask(Task):
             except (StaleError, LeaseLostError) as error:
                 logger.warning("The step is no longer ours: %s", error)
                 raise Ignore(str(error)) from error
+            except BaseException as error:  # noqa: BLE001 - a pool of threads would tell nobody of some
+                raise self._told(error) from None
         if following:
             chain.send(self.app, following)
         return None
+
+    def _told(self, error: BaseException) -> StepFailedError:
+        """What Celery may log and send of an error: its redacted words. The error callback is given the error itself.
+
+        Also of one that would end the process: in a pool of threads nobody would hear of it.
+        """
+        self.request.raised = error
+        found = classify.failure(error, self.request.redact)
+        if found.kind is Kind.INTERNAL:
+            logger.error("This is a bug of ours:\n%s", self.request.redact("".join(traceback.format_exception(error))))
+        return StepFailedError(f"{found.type}: {found.summary}")
 
 
 def begin(request: Any) -> Execution:
@@ -103,7 +122,7 @@ class Performance:
                 result = self._in_workspace(body, session)
             finally:
                 log.flush()
-            result = dataclasses.replace(result, note=self.redact(result.note))
+            result = dataclasses.replace(result, note=failures.one_line(self.redact(result.note)))
             following = self.runtime.tracker.end(self.execution, result)
         logger.info("Step %s ended: %s", message.label, result.ending.value)
         return following

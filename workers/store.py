@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import redis
+from pydantic import ValidationError
 
 from tasks.facts import Facts
+from tasks.failure import RunStatus
 from workers.keys import Keys
 from workers.records import EnvironmentRecord, RunRecord, run_record
 from workers.refusals import NotFoundError
+
+logger = logging.getLogger(__name__)
 
 
 class Store:
@@ -36,7 +41,7 @@ class Store:
         """All environments, by name."""
         names = sorted(cast("set[str]", self.client.smembers(self.keys.environments())))
         contents = self._hashes(self.keys.environment(name) for name in names)
-        return tuple(EnvironmentRecord.model_validate(content) for content in contents if content)
+        return tuple(record for content in contents if content and (record := _readable(content)))
 
     def run(self, run: str) -> RunRecord:
         """One run.
@@ -51,6 +56,12 @@ class Store:
 
     def runs(self, ids: Iterable[str]) -> Mapping[str, RunRecord]:
         """Those of the runs that exist, by id."""
+        found = self._read_runs(ids)
+        # A running run has a lease; one without has ended, or gone on, between the two readings.
+        moved = [run for run, record in found.items() if record.status is RunStatus.RUNNING and not record.lease_until]
+        return {**found, **self._read_runs(moved)} if moved else found
+
+    def _read_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
         contents = [content for content in self._hashes(map(self.keys.run, ids)) if content]
         pipe = self.client.pipeline(transaction=False)
         for content in contents:
@@ -98,6 +109,15 @@ class Store:
         for key in keys:
             pipe.hgetall(key)
         return cast("list[dict[str, str]]", pipe.execute())
+
+
+def _readable(content: Mapping[str, str]) -> EnvironmentRecord | None:
+    """The record, or None with a warning: one that a later version wrote must not hide all the others."""
+    try:
+        return EnvironmentRecord.model_validate(content)
+    except ValidationError as error:
+        logger.warning("Environment %s cannot be read: %s", content.get("name"), error)
+        return None
 
 
 def parse_facts(fields: Mapping[str, str]) -> Facts:

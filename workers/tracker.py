@@ -13,7 +13,7 @@ from config.fleet import EnvironmentSpec
 from tasks.context import Options
 from tasks.facts import Facts
 from tasks.failure import FailureContext, RunStatus
-from tasks.identity import StepIdentity
+from tasks.identity import SCHEMA, StepIdentity
 from tasks.result import Result
 from workers import store
 from workers.connection import Script, nonce
@@ -77,7 +77,7 @@ class Tracker:
         answer = self._start(
             (*self._moved(message.run, message.environment), self._keys.queues(), self._keys.events()),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
-            *(message.step, worker, self._lease_seconds),
+            *(message.step, worker, self._lease_seconds, SCHEMA),
         )
         name, attempt, at, options, spec, following, *facts = _granted(answer)
         return Execution(

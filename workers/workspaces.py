@@ -52,9 +52,13 @@ class Workspaces:
         keys = (self._keys.run(run), self._keys.workspace(environment))
         return bool(self._keep(keys, token, execution, now, archive) == "ok")
 
-    def discard(self, environment: str) -> None:
-        """Remove the cached directory."""
-        shutil.rmtree(self._folder / environment, ignore_errors=True)
+    def sweep(self) -> None:
+        """Remove the cached directories of environments that have been cleaned since, by whichever worker."""
+        for path in self._folder.glob("*"):
+            kept = self._client.exists(self._keys.workspace(path.name))
+            live = self._client.hget(self._keys.environment(path.name), "run")
+            if not kept and not live and not (path / _NEVER_REMOVED).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def digest_of(path: Path) -> str:

@@ -39,8 +39,8 @@ def status(
         after = position(base)
         enqueue.follow(Watch(base, [record.run for record in records if record.run], after), as_json=as_json)
         records = _records(base, environments)
-    runs = base.store.runs(record.last_run for record in records if record.last_run)
-    rows = [(record, runs.get(record.last_run or "")) for record in records]
+    runs = base.store.runs(filter(None, (record.current_run for record in records)))
+    rows = [(record, runs.get(record.current_run or "")) for record in records]
     if as_json:
         output.emit({"environments": [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]})
     elif rows:
@@ -60,7 +60,7 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
     facts, history = base.store.facts(environment), base.store.history(environment)
     runs = base.store.runs(history)
     history = tuple(sorted(runs, key=lambda run: runs[run].started_at or runs[run].created_at, reverse=True))
-    run = runs.get(record.last_run or "")
+    run = runs.get(record.current_run or "")
     if as_json:
         shape = environment_shape(record) | {
             "spec": connect.spec(record).model_dump(mode="json"),

@@ -37,7 +37,7 @@ event(run, run_events, events, 'run-ended', at,
   {'state', done, 'partial', get(run, 'partial'), 'next', get(run, 'next')})
 redis.call('EXPIRE', run, retention)
 redis.call('EXPIRE', run_events, retention)
-if get(run, 'next') == '' then
+if get(run, 'next') == '' or redis.call('EXISTS', next_run) == 0 then
   move(environment, done, at, 'run', '', 'partial', partial)
   return answer(run, 'end', nonce, {'ok', 'done'})
 end

@@ -1,10 +1,10 @@
 -- launch: claim an environment and make a step due.
 -- KEYS 1 environment, 2 facts, 3 environments, 4 due, 5 queues, 6 events, 7 runs of the environment,
---      8 run, 9 its events, [10 next run]
--- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention,
+--      8 run, 9 its events, 10 next run (or the run)
+-- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
 --      runs [{field: value}] or resume {epoch, index, user, spec ('' keep)}
--- Answer: ok RUN EPOCH DELIVERY | busy RUN | state STATE | conflict REVISION
-local environment, facts, environments, due, queues, events, runs, run, run_events = unpack(KEYS)
+-- Answer: ok RUN EPOCH DELIVERY | busy RUN | state STATE | conflict REVISION | schema SCHEMA | provider NAME
+local environment, facts, environments, due, queues, events, runs, run, run_events, next_run = unpack(KEYS)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
 
 local again = answered(run, 'launch', nonce)
@@ -13,6 +13,9 @@ if again then return again end
 local at = now()
 local live = get(environment, 'run')
 if live ~= '' then return {'busy', live} end
+
+local schema = get(environment, 'schema')
+if schema ~= '' and schema ~= request.schema then return {'schema', schema} end
 
 local state = get(environment, 'state')
 local revision = get(environment, 'revision')
@@ -23,6 +26,14 @@ local function contains(list, word)
     if each == word then return true end
   end
   return false
+end
+
+-- Another provider would not know the host that there is: first destroy it.
+local function another_provider()
+  local spec = get(environment, 'spec')
+  if spec == '' or request.provider == '' or state == 'created' or state == request.forget_state then return nil end
+  local known = cjson.decode(spec).provider.name
+  return known ~= request.provider and known or nil
 end
 
 local function ok(what)
@@ -44,6 +55,7 @@ local function fresh()
   local unknown = state == ''
   if unknown then state = 'created' end
   if not contains(request.sources, state) then return {'state', state} end
+  if another_provider() then return {'provider', another_provider()} end
   if unknown then
     redis.call('SADD', environments, request.environment)
     redis.call('HSET', environment, 'schema', request.schema, 'name', request.environment, 'created_at', at, 'revision', 0)
@@ -51,9 +63,15 @@ local function fresh()
   if state == request.forget_state then redis.call('DEL', facts) end
   local first, second = request.runs[1], request.runs[2]
   write(run, first, second and second.run or '')
-  if second then write(KEYS[10], second, '') end
+  if second then write(next_run, second, '') end
   activate(run, due, queues, 1, at)
-  move(environment, first.running_state, at, 'run', first.run, 'last_run', first.run, 'spec', request.spec)
+  move(environment, first.running_state, at, 'run', first.run)
+  if first.done_state == '' then  -- a plan leaves the environment as it was, also what can be resumed
+    redis.call('HSET', run, 'spec', request.spec)
+    redis.call('HSETNX', environment, 'spec', request.spec)
+  else
+    redis.call('HSET', environment, 'last_run', first.run, 'spec', request.spec)
+  end
   return ok('launched')
 end
 
@@ -63,9 +81,11 @@ local function resume()
   if status ~= 'failed' and status ~= 'cancelled' then return {'state', status} end
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
   if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
+  if another_provider() then return {'provider', another_provider()} end
   for index = request.resume.index, tonumber(get(run, 'total')) do redis.call('HDEL', run, 'ended:' .. index) end
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
   redis.call('PERSIST', run_events)
+  redis.call('PERSIST', next_run)
   activate(run, due, queues, request.resume.index, at)
   local spec = request.spec ~= '' and request.spec or get(environment, 'spec')
   move(environment, get(run, 'running_state'), at, 'run', get(run, 'run'), 'spec', spec)

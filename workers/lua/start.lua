@@ -1,20 +1,22 @@
 -- start: a step begins, before its code. One round trip gives all that the step needs.
 -- KEYS 1 run, 2 its events, 3 environment, 4 facts, 5 due, 6 leases, 7 queues, 8 events
--- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds
+-- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema
 -- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT [FACT VALUE …] | gone | stale WHY
 local run, run_events, environment, facts, due, leases, queues, events = unpack(KEYS)
-local nonce, token, epoch, index, delivery, step, worker, lease = unpack(ARGV)
+local nonce, token, epoch, index, delivery, step, worker, lease, schema = unpack(ARGV)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
 local again = answered(run, 'start', nonce)
 if again then return again end
 
 local function stale()
+  if get(run, 'schema') ~= schema then return 'the run has schema ' .. get(run, 'schema') end
   if get(run, 'token') ~= token then return 'another token' end
   if get(run, 'epoch') ~= epoch then return 'epoch ' .. get(run, 'epoch') .. ' is the current one' end
   if get(run, 'delivery') ~= delivery then return 'it was sent again since' end
   if get(run, 'status') ~= 'queued' then return 'the run is ' .. get(run, 'status') end
   if get(run, 'index') ~= index then return 'step ' .. get(run, 'index') .. ' is due' end
+  if cjson.decode(get(run, 'names'))[tonumber(index)] ~= step then return 'the run has another step there' end
   if get(environment, 'run') ~= get(run, 'run') then return 'the environment is not held by this run' end
   return nil
 end
@@ -37,6 +39,7 @@ local number = tonumber(get(run, 'due_number'))
 if number > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('HSET', queues, queue, number) end
 
 event(run, run_events, events, 'step-started', at, {'worker', worker})
-local words = {'ok', execution, tostring(attempt), at, get(run, 'options'), get(environment, 'spec'), get(run, 'next')}
+local words = {'ok', execution, tostring(attempt), at, get(run, 'options'),
+  redis.call('HGET', run, 'spec') or get(environment, 'spec'), get(run, 'next')}
 for _, word in ipairs(redis.call('HGETALL', facts)) do words[#words + 1] = word end
 return answer(run, 'start', nonce, words)
