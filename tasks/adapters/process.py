@@ -35,7 +35,7 @@ INHERITED = (
 # Messages are read by programs: always the same language.
 _FIXED = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 # Beyond the two graces that a guard may take; a guard that takes longer is stuck, and its program is killed from here.
-STUCK_SECONDS = 5.0
+STUCK_SECONDS = 15.0
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from config.fleet import EnvironmentSpec
 from tasks.environment import State
-from tasks.errors import Kind
+from tasks.errors import ConfigurationError, Kind
 from tasks.failure import Cause, Failure, RunStatus
 from tasks.identity import StepIdentity
 from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
+from tests.support import poll
 from workers import callbacks, connection
 from workers.launch import Launcher
-from workers.refusals import BusyError
+from workers.refusals import BusyError, RefusedError
 from workers.runtime import Base
 from workers.tracker import Execution, Place, StaleError
 
@@ -24,7 +27,7 @@ Snapshot = dict[str, object]
 
 def message(place: Place, index: int = 1, **more: object) -> StepIdentity:
     """The message of a step of the run."""
-    step = ("render-opentofu-templates", "opentofu-init", "opentofu-validate")[index - 1]
+    step = ("render-opentofu-templates", "opentofu-init", "opentofu-validate", "opentofu-plan")[index - 1]
     return StepIdentity(
         **{
             "run": place.run,
@@ -252,3 +255,79 @@ def failure(summary: str) -> Failure:
 def fail(base: Base, run: str, summary: str = "it went wrong") -> tuple[str, ...]:
     """End the run badly where it is."""
     return callbacks.end_badly(base, base.store.run(run), failure(summary), ())
+
+
+def test_a_duplicate_that_fails_before_its_start_harms_nobody(base: Base, place: Place, execution: Execution) -> None:
+    """As on a worker without an encryption key: the step still runs, on another worker."""
+    before = snapshot(base)
+    duplicate = SimpleNamespace(headers=message(place).headers(), hostname="w1@test")
+
+    callbacks.chain_failed(duplicate, ConfigurationError("no encryption key"), None)
+
+    assert snapshot(base) == before
+    assert base.store.run(place.run).execution == execution.name
+
+
+def test_a_step_of_another_version_is_stale(base: Base, place: Place) -> None:
+    with pytest.raises(StaleError, match="another step there"):
+        base.tracker.start(message(place, step="opentofu-init"), "w0@test")
+    base.client.hset(base.keys.run(place.run), "schema", "2")
+    with pytest.raises(StaleError, match="the run has schema 2"):
+        base.tracker.start(message(place), "w0@test")
+
+
+def test_a_run_of_other_steps_is_not_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:
+    fail(base, execution.identity.run)
+    run = base.store.run(execution.identity.run)
+
+    with pytest.raises(RefusedError, match="has other steps now"):
+        launcher.resume(run.model_copy(update={"names": ("check-disk", *run.names)}), None, "tester@here")
+
+
+def test_a_plan_leaves_the_run_that_can_be_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:
+    fail(base, execution.identity.run)
+    before = base.store.environment("web-1")
+
+    plan = launcher.launch(request(spec(colour="red"), "plan"))
+    started = base.tracker.start(message(plan), "w0@test")
+    fail(base, plan.run)
+
+    after = base.store.environment("web-1")
+    assert started.environment.labels == {"colour": "red"}
+    assert (after.last_run, after.spec, after.state) == (before.last_run, before.spec, before.state)
+    assert launcher.resume(base.store.run(execution.identity.run), None, "tester@here").epoch == 2
+
+
+def test_the_provider_of_a_host_that_there_is_cannot_be_changed(
+    base: Base, launcher: Launcher, execution: Execution
+) -> None:
+    fail(base, execution.identity.run)
+    other = spec().model_dump(mode="json") | {"provider": {"name": "sandbox"}}
+
+    with pytest.raises(RefusedError, match="has a host of provider existing"):
+        launcher.launch(request(EnvironmentSpec.model_validate(other)))
+
+
+def test_a_lost_message_can_be_destroyed_over(base: Base, launcher: Launcher, place: Place) -> None:
+    base.client.delete("tools")
+
+    def destroyed() -> bool:
+        try:
+            return bool(launcher.launch(request(spec(), "destroy")))
+        except BusyError:
+            return False
+
+    poll(destroyed, every=0.3)
+    lost = base.store.run(place.run).failure
+    assert lost is not None
+    assert (lost.cause, lost.failed_step) == (Cause.LOST_MESSAGE, "render-opentofu-templates")
+
+
+def test_a_run_whose_successor_is_gone_ends(base: Base, launcher: Launcher) -> None:
+    place = launcher.launch(request(spec(), "plan", "configure"))
+    base.client.delete(base.keys.run(base.store.run(place.run).next or ""))
+    for index in range(1, base.store.run(place.run).total + 1):
+        execution = base.tracker.start(message(place, index), "w0@test")
+        assert base.tracker.end(execution, Result(execution.facts)) is None
+
+    assert base.store.environment("web-1").run is None

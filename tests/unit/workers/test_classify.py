@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import redis
 from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, WorkerLostError
@@ -75,3 +77,27 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     first.__cause__, second.__cause__ = second, first
 
     assert len(classify.chain(first, Redactor())) == 20
+
+
+class SpeechlessError(Exception):
+    """It cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "summary"),
+    [
+        (SpeechlessError(), "SpeechlessError"),
+        (ValueError("bad \udc80 name"), "bad ? name"),
+        (ValueError("red \x1b[31malarm\x07\nbelow"), "red [31malarm below"),
+        (ValueError("x" * 10_000_000), "x" * 499 + "…"),
+    ],
+    ids=["speechless", "surrogate", "control", "huge"],
+)
+def test_whatever_an_error_says_it_can_be_told(error: Exception, summary: str) -> None:
+    found = classify.failure(error, Redactor())
+
+    assert (found.kind, found.summary) == (Kind.INTERNAL, summary)
+    assert json.dumps(found.summary).encode()
