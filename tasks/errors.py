@@ -100,6 +100,12 @@ class SandboxError(InfrastructureError):
     """A sandbox host, or what it is made from, could not be made."""
 
 
+class FileSystemError(ToolError):
+    """A program could not write to this worker's disk."""
+
+    kind = Kind.FILE_SYSTEM
+
+
 class RemoteCommandError(ToolError):
     """A command or a playbook task failed on the host."""
 

@@ -113,7 +113,7 @@ def run(folder: Folder, *arguments: str, quiet: bool = False, good: tuple[int, .
     """Run one command that must end with one of the `good` exit statuses.
 
     Raises:
-        InfrastructureError, StateError, QuotaError, AuthenticationError: it did not; by what it said.
+        InfrastructureError, FileSystemError, StateError, QuotaError, AuthenticationError: it did not; by what it said.
         DeadlineError, LeaseLostError, ToolMissingError: as `process.run` does.
     """
     outcome = attempt(folder, *arguments, quiet=quiet)

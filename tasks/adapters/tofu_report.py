@@ -12,6 +12,7 @@ from tasks import errors
 from tasks.facts import PlanSummary
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_DISK = re.compile(r"no space left on device|read-only file system|disk quota exceeded", re.IGNORECASE)
 _STATE = re.compile(
     r"error acquiring the state lock|error releasing the state lock|HTTP remote state"
     r"|error (loading|saving|refreshing) state|failed to (load|get|save|persist|upload|write|refresh) state"
@@ -27,6 +28,9 @@ _CREDENTIAL = re.compile(
     r"|invalid (api )?(token|credentials)|token .{0,40}invalid|\b(HTTP|status|status code:?|code) 40[13]\b",
     re.IGNORECASE,
 )
+# The disk first: when it is full, it is mostly a lock or a state that does not fit.
+_LOCAL = {_DISK: errors.FileSystemError, _STATE: errors.StateError}
+_PROVISIONER = re.compile(r"provisioner error", re.IGNORECASE)
 _NOT_THE_PROVIDER = re.compile(r"provisioner error|provider packages|install provider", re.IGNORECASE)
 _UNUSABLE_PLAN = re.compile(
     r"Saved plan is stale|Saved plan does not match|as a plan file|Incompatible plan file|incomplete plan"
@@ -39,6 +43,11 @@ class Diagnostic:
 
     summary: str
     detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return f"{self.summary}\n{self.detail}"
 
     @property
     def line(self) -> str:
@@ -92,11 +101,12 @@ def readable(line: str) -> str:
 
 def kind(report: Report) -> tuple[type[errors.ToolError], Diagnostic | None]:
     """Which error a failed command is, and the diagnostic that says so; None: it said nothing."""
+    for pattern, error in _LOCAL.items():
+        for diagnostic in report.errors:
+            if pattern.search(diagnostic.text) and not _PROVISIONER.search(diagnostic.summary):
+                return error, diagnostic
     for diagnostic in report.errors:
-        if _STATE.search(f"{diagnostic.summary}\n{diagnostic.detail}"):
-            return errors.StateError, diagnostic
-    for diagnostic in report.errors:
-        text = f"{diagnostic.summary}\n{diagnostic.detail}"
+        text = diagnostic.text
         if _NOT_THE_PROVIDER.search(diagnostic.summary):
             continue
         if _QUOTA.search(text):
@@ -118,7 +128,8 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def _values(stdout: str) -> Iterator[dict[str, Any]]:
     document = _object(stdout)
-    lines = stdout.splitlines() if document is None else [stdout]
+    # Not splitlines(): JSON may hold U+0085, U+2028 and their like as they are.
+    lines = stdout.split("\n") if document is None else [stdout]
     for line in lines:
         value = _object(line)
         if value is not None:
@@ -135,13 +146,13 @@ def _diagnostics(values: list[dict[str, Any]]) -> Iterator[Diagnostic]:
 
 def _spoken(stderr: str) -> Iterator[Diagnostic]:
     """`Error: SUMMARY`, an empty line, the detail; in a box where there is colour."""
-    text = "\n".join(_ANSI.sub("", line).lstrip("╷│╵ ").rstrip() for line in stderr.splitlines())
+    text = "\n".join(_ANSI.sub("", line).lstrip("╷│╵ ").rstrip() for line in stderr.split("\n"))
     starts = re.split(r"^Error: ", text, flags=re.MULTILINE)
     for block in starts[1:]:
         summary, _, detail = block.partition("\n\n")
         yield Diagnostic(" ".join(summary.split()), detail.strip())
     if len(starts) == 1 and text.strip():
-        yield Diagnostic(text.strip().splitlines()[-1])
+        yield Diagnostic(text.strip().rpartition("\n")[2])
 
 
 def _counts(changes: Mapping[str, Any]) -> PlanSummary:

@@ -23,7 +23,7 @@ from tasks.adapters import tofu as adapter
 from tasks.context import Options, StepContext
 from tasks.facts import Facts, PlanSummary
 from tasks.providers import registry
-from tasks.providers.base import Need
+from tasks.providers.base import Found, Need
 from tasks.result import Ending
 from tasks.steps import tofu
 from tests.integration.tofu.store import Store
@@ -93,6 +93,10 @@ class Made:
     def lacks(self, environment: EnvironmentSpec) -> Mapping[Need, str]:
         del environment
         return {}
+
+    def find(self, environment: EnvironmentSpec, context: StepContext) -> Found | None:
+        del environment, context
+        return None
 
 
 @dataclass

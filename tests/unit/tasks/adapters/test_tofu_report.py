@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks import errors
 from tasks.adapters import tofu_report
 from tasks.adapters.process import Command
 from tasks.facts import PlanSummary
@@ -52,7 +53,7 @@ def test_what_opentofu_said(path: Path) -> None:
 
 
 def test_there_are_cases() -> None:
-    assert len(list(CASES.glob("*.json"))) >= 29
+    assert len(list(CASES.glob("*.json"))) >= 30
 
 
 @pytest.mark.parametrize(("line", "text"), CHANGED)
@@ -64,6 +65,26 @@ def test_a_diagnostic_is_read_with_its_detail() -> None:
     line = json.dumps({"@message": "Error: No value", "diagnostic": {"severity": "error", "detail": "a\n\nb\n"}})
 
     assert tofu_report.readable(line) == "Error: No value\na\n\nb"
+
+
+@pytest.mark.parametrize("separator", ["\x85", "\u2028"])
+def test_only_a_newline_ends_a_line(separator: str) -> None:
+    """JSON may hold the others as they are."""
+    summary = f"no{separator}value"
+    line = json.dumps({"diagnostic": {"severity": "error", "summary": summary}}, ensure_ascii=False)
+
+    assert tofu_report.parse(f"{{}}\n{line}\r\n", "").errors == (tofu_report.Diagnostic(summary),)
+
+
+@pytest.mark.parametrize("words", ["No space left on device", "read-only file system", "disk quota exceeded"])
+def test_a_disk_that_takes_nothing_is_no_fault_of_the_state(words: str) -> None:
+    """Though it is mostly a state or its lock that it does not take; what a host's own boot says is another matter."""
+    said = tofu_report.Diagnostic("Failed to save state", f"write errored.tfstate: {words}")
+    earlier = tofu_report.Diagnostic("Failed to load state", "it answered 507")
+    of_the_host = tofu_report.Diagnostic("local-exec provisioner error", f"exit status 3. Output: {words}")
+
+    assert tofu_report.kind(tofu_report.Report((earlier, said))) == (errors.FileSystemError, said)
+    assert tofu_report.kind(tofu_report.Report((of_the_host,)))[0] is not errors.FileSystemError
 
 
 def test_a_masked_line_that_is_no_json_any_more_is_shown_as_it_is() -> None:
