@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.secrets import SecretRef
-from tasks.adapters import process, ssh_outcomes
+from tasks.adapters import process, scratch, ssh_outcomes
 from tasks.adapters.ssh_outcomes import Attempt
 
 CONNECT_SECONDS = 10
@@ -66,8 +65,8 @@ def identity(reference: SecretRef, redact: process.Redactor) -> Iterator[Path]:
     if scheme == "file" and not path.stat().st_mode & 0o077:
         yield path.absolute()
         return
-    with tempfile.TemporaryDirectory(prefix="stepmark-") as folder:  # 0700
-        path = Path(folder, "identity")
+    with scratch.folder() as folder:
+        path = folder / "identity"
         path.touch(mode=0o600)
         path.write_text(key, encoding="utf-8")
         yield path

@@ -109,6 +109,7 @@ def test_any_other_key_is_copied_and_the_copy_removed(
     with ssh.identity(reference("env:THE_KEY" if scheme == "env" else f"file:{target.identity}"), Redactor()) as path:
         assert path.read_text() == target.identity.read_text()
         assert (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode)) == (0o600, 0o700)
+        assert path.parent.name.startswith("stepmark-key-")  # one that outlives a kill is cleared away
         ssh.run_remote(replace(target, identity=path), "true", commands.session())
 
     assert not path.parent.exists()
