@@ -1,0 +1,55 @@
+"""Scratch: a private directory for secrets that a program can only read from a file, if possible never on a disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from tasks.adapters import daemon
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - only a directory of our own below it is used
+_MOUNTS = Path("/proc/self/mounts")
+# Who made it: its PID namespace, its number there, and when it started. Another namespace's numbers mean nothing here.
+_NAME = re.compile(r"stepmark-key-(\d+)-(\d+)-(\d+)-\w+")
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A directory for the owner only (0700) while the `with` block lasts; in memory, where this machine has such.
+
+    A killed process leaves its own behind: each process clears away, once, those of processes that are gone.
+    """
+    root, pid = _root(), os.getpid()
+    _sweep(root, pid)
+    prefix = f"stepmark-key-{_namespace()}-{pid}-{daemon.started(pid).ticks}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=root) as name:
+        yield Path(name)
+
+
+def _root() -> Path:
+    mounts = (line.split()[1:3] for line in _MOUNTS.read_text(encoding="utf-8").splitlines())
+    in_memory = [str(_MEMORY), "tmpfs"] in mounts and os.access(_MEMORY, os.W_OK | os.X_OK)
+    return _MEMORY if in_memory else Path(tempfile.gettempdir())
+
+
+@cache
+def _sweep(root: Path, pid: int) -> None:
+    del pid  # a forked process sweeps too: it may have been forked because another was killed
+    for path in root.glob("stepmark-key-*"):
+        found = _NAME.fullmatch(path.name)
+        if found is None:
+            continue
+        namespace, owner, ticks = map(int, found.groups())
+        if namespace == _namespace() and not daemon.alive(daemon.Started(owner, ticks)):
+            # Another process may be at it, or it is another user's.
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
