@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.secrets import SecretRef
@@ -38,6 +38,18 @@ class Settings(BaseSettings):
     pulse_file: Path | None = Field(
         None, description="Touched by a worker or beat every few seconds while it does its work; for health checks."
     )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _usable(cls, value: SecretStr) -> SecretStr:
+        try:
+            url = urlsplit(value.get_secret_value())
+            good = url.scheme in ("redis", "rediss") and bool(url.hostname) and (url.port or 1) > 0
+        except ValueError:  # the port is no number, or too large
+            good = False
+        if not good or not (url.path.strip("/") or "0").isdigit():
+            raise ValueError("is no Redis URL: write it as redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]")
+        return value
 
     @property
     def renew_seconds(self) -> float:

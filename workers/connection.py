@@ -50,8 +50,8 @@ class Script:
     def __init__(self, client: redis.Redis, name: str, *, moves_runs: bool = False) -> None:
         self.name = name
         folder = files("workers") / "lua"
-        prelude = (folder / "common.lua").read_text() if moves_runs else ""
-        self._script = client.register_script(prelude + (folder / f"{name}.lua").read_text())
+        prelude = (folder / "common.lua").read_text(encoding="utf-8") if moves_runs else ""
+        self._script = client.register_script(prelude + (folder / f"{name}.lua").read_text(encoding="utf-8"))
 
     def __call__(self, keys: Sequence[str], *args: object) -> Any:
         """The script's answer. Arguments are texts and numbers.

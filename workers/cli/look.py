@@ -130,9 +130,8 @@ def _records(base: Base, names: list[str] | None) -> list[EnvironmentRecord]:
 
 
 def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("environment", "state", "last run", "status", "since", "failure"):
-        table.add_column(heading, no_wrap=True)
+    columns = ("environment", "state", "last run", "status", "since", "failure")
+    table = output.table(*columns, whole=("environment", "since"))
     for record, run in rows:
         cells = (words.place(run), words.status(run), _ago(run), _kind(run)) if run else ("-", "", "", "")
         table.add_row(record.name, words.state(record), *cells)

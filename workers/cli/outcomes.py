@@ -8,10 +8,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tasks.failure import RunStatus
-from workers.cli import words
+from workers.cli import output, words
 from workers.cli.reports import Exit, Report
 from workers.records import EnvironmentRecord, RunRecord
 
@@ -29,14 +28,16 @@ class Outcome:
 
     @property
     def word(self) -> str:
-        """`refused`, or the run's status as shown."""
-        return self.run.display.value if self.run else "refused"
+        """`refused`, `gone` (Redis has forgotten the run), or the run's status as shown."""
+        if self.run is None:
+            return "refused" if self.refusal else "gone"
+        return self.run.display.value
 
     @property
     def status(self) -> Exit:
         """What it alone would make of the exit status."""
         if self.run is None:
-            return self.refusal.status if self.refusal else Exit.REFUSED
+            return self.refusal.status if self.refusal else Exit.FAILED
         return Exit.FAILED if self.run.display in _BAD else Exit.OK
 
     def shape(self) -> dict[str, Any]:
@@ -67,9 +68,7 @@ def exit_status(outcomes: Sequence[Outcome]) -> Exit:
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
     """The table, and each failure and refusal in short with what to do next."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("environment", "state", "run", "outcome", "took"):
-        table.add_column(heading, no_wrap=True)
+    table = output.table("environment", "state", "run", "outcome", "took", whole=("environment", "took"))
     for outcome in outcomes:
         table.add_row(*_row(outcome))
     console.print(table)
@@ -82,7 +81,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     state = words.state(outcome.record) if outcome.record else "-"
     run = outcome.run
     if run is None:
-        return outcome.environment, state, "-", "[yellow]refused[/]", ""
+        return outcome.environment, state, "-", f"[yellow]{outcome.word}[/]", ""
     took = words.span((run.ended_at or run.read_at) - (run.started_at or run.created_at))
     return outcome.environment, state, words.place(run), words.status(run), took
 
@@ -96,6 +95,9 @@ def _explanation(outcome: Outcome) -> list[str]:
         lost = f"its worker {outcome.run.worker} is not heard of any more"
         lines = [f"{outcome.environment}: lost at {words.place(outcome.run)}: {lost}"]
         lines.append(f"  next:    {words.advice(outcome.run)}")
+    elif outcome.run is None:
+        lines = [f"{outcome.environment}: its run is gone from Redis: was it emptied, or restarted without its file?"]
+        lines.append("  next:    look whether the host is there; `stepmark doctor` says what this Redis guarantees")
     else:
         return []
     return ["", f"[bold]{escape(lines[0])}[/]", *map(escape, lines[1:])]

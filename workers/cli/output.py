@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from workers.cli.reports import Report
 
@@ -24,15 +25,22 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, emoji=False, width=_width(sys.stderr))
 
 
-def _width(stream: TextIO) -> int | None:
-    """The terminal's; where there is none, nothing is wrapped or cut."""
-    return None if stream.isatty() else _UNBOUNDED
+def _width(stream: TextIO | None) -> int | None:
+    """The terminal's; where there is none, nothing is wrapped or cut. None: the stream was closed by the shell."""
+    return None if stream and stream.isatty() else _UNBOUNDED
+
+
+def table(*headings: str, whole: tuple[str, ...]) -> Table:
+    """A table of these columns; on a narrow terminal all but the `whole` ones are wrapped, and nothing is cut."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        made.add_column(heading, no_wrap=heading in whole, overflow="fold")
+    return made
 
 
 def emit(shape: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(shape, ensure_ascii=False, indent=2) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(shape, ensure_ascii=False, indent=2), flush=True)
 
 
 def fail(report: Report, *, as_json: bool) -> int:

@@ -30,11 +30,13 @@ def position(base: Base) -> str:
 class Watch:
     """The runs of some environments, one each: when a run hands over to its next one, that one is followed.
 
-    records: by environment, as last read. silent_since: on the monotonic clock; when Redis stopped to answer.
+    records: by environment, as last read. gone: runs that Redis has forgotten.
+    silent_since: on the monotonic clock; when Redis stopped to answer.
     """
 
     def __init__(self, base: Base, runs: Iterable[str], after: str) -> None:
         self.records: dict[str, RunRecord] = {}
+        self.gone: set[str] = set()
         self.silent_since: float | None = None
         self._base = base
         self._after = after
@@ -43,8 +45,8 @@ class Watch:
 
     @property
     def over(self) -> bool:
-        """Whether none of the runs goes on."""
-        return all(self.ended(record) for record in self.records.values())
+        """Whether none of the runs goes on, as far as Redis still knows them."""
+        return all(self.ended(record) or record.run in self.gone for record in self.records.values())
 
     @property
     def waiting_seconds(self) -> float:
@@ -91,7 +93,10 @@ class Watch:
         return news
 
     def _read(self, runs: Iterable[str]) -> None:
-        for record in self._base.store.runs(runs).values():
+        wanted = set(runs)
+        found = self._base.store.runs(wanted)
+        self.gone |= wanted - found.keys()
+        for record in found.values():
             self.records[record.environment] = record
         following = [
             record.next for record in self.records.values() if record.next and record.status is RunStatus.SUCCEEDED

@@ -37,6 +37,8 @@ def worker(
     connect.base().client.close()
     data = settings.data_dir.expanduser()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if beat and settings.fleet_file is None:
+        output.err().print("No schedule will be fired: STEPMARK_FLEET_FILE names no fleet file.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     commands = crew.commands(chosen, context.args, settings, beat=beat)
     output.err().print(f"Starting {', '.join(commands)}. Ctrl-C ends them when their steps have ended.")
