@@ -12,7 +12,7 @@ import pytest
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import StartWorker, ended
 from tests.support import poll
-from workers.cli import connect, options
+from workers.cli import connect, options, watch
 from workers.cli.reports import Exit
 from workers.runtime import Base
 
@@ -139,6 +139,24 @@ def test_interrupting_the_wait_loses_nothing(
     assert followed.status == Exit.OK
     assert "web-1 register: succeeded" in followed.err
     assert ended(base, base.store.history("web-1")[0]).status == "succeeded"
+
+
+def test_a_run_that_redis_has_forgotten_is_said_to_be_gone(
+    stepmark: Stepmark, fleet: Fleet, base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis is emptied while the command waits: it ends, and says why."""
+    polled = watch.Watch.poll
+
+    def emptied(self: watch.Watch) -> object:
+        base.client.flushdb()
+        return polled(self)
+
+    monkeypatch.setattr(watch.Watch, "poll", emptied)
+
+    said = stepmark("register", fleet(web_1={}))
+
+    assert said.status == Exit.FAILED
+    assert "web-1: its run is gone from Redis" in said.out
 
 
 def test_no_worker_is_said(stepmark: Stepmark, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

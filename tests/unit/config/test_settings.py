@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from config import settings
 from config.errors import SecretError
@@ -35,4 +36,14 @@ def test_missing_password_file_is_the_operators_to_mend(tmp_path: Path, monkeypa
     monkeypatch.setenv("STEPMARK_REDIS_PASSWORD_FILE", str(tmp_path / "none"))
 
     with pytest.raises(SecretError, match="none"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    "url", ["foo://x", "notaurl", "", "redis://", "redis://h:99999", "redis://h:0x1", "redis://h:6379/abc"]
+)
+def test_what_is_no_redis_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("STEPMARK_REDIS_URL", url)
+
+    with pytest.raises(ValidationError, match="is no Redis URL"):
         settings.load()

@@ -10,7 +10,7 @@ from rich.console import Console
 from tasks.environment import State
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, RunStatus, build
-from workers.cli import outcomes
+from workers.cli import outcomes, output
 from workers.cli.outcomes import Outcome
 from workers.cli.reports import Exit, Report
 from workers.records import EnvironmentRecord, RunRecord
@@ -119,3 +119,16 @@ def test_show() -> None:
         "web-4: refused: held by me",
         "  next:    wait",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_cuts_nothing(width: int) -> None:
+    table = output.table("environment", "state", "since", whole=("environment", "since"))
+    table.add_row("web-1", "configured (partial)", "12 min")
+    console = Console(width=width, record=True, file=io.StringIO())
+
+    console.print(table)
+
+    shown = console.export_text()
+    assert "…" not in shown
+    assert {"web-1", "(partial)", "12", "min"} <= set(shown.split())
