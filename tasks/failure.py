@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import product
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -184,8 +185,6 @@ def rfc3339(at: float | None) -> str | None:
 
 def build(tracked: TrackedStep, failure: Failure, *, at: float, trace_id: str, trace_path: str) -> FailureContext:
     """The context of a failure at the tracked step, at Unix time `at`."""
-    rule = RULES[failure.cause, failure.kind]
-    hint = rule.hint.format(environment=tracked.environment, run=tracked.run, step=tracked.step)
     return FailureContext(
         environment=tracked.environment,
         workflow=tracked.workflow,
@@ -194,10 +193,6 @@ def build(tracked: TrackedStep, failure: Failure, *, at: float, trace_id: str, t
         failed_step=tracked.step,
         step_index=tracked.index,
         step_total=tracked.total,
-        error_kind=failure.kind,
-        error_type=failure.type,
-        error_summary=one_line(failure.summary),
-        cause=failure.cause,
         failed_at=rfc3339(at) or "",
         execution_started_at=rfc3339(tracked.run_started_at),
         execution_duration_seconds=_since(tracked.run_started_at, at),
@@ -206,14 +201,27 @@ def build(tracked: TrackedStep, failure: Failure, *, at: float, trace_id: str, t
         attempt=tracked.attempt,
         completed_steps=tracked.completed,
         worker=tracked.worker,
-        command=failure.command,
-        exit_status=failure.exit_status,
-        output_tail=failure.output_tail,
-        retryable=rule.retryable,
-        hint=f"{failure.help}; {hint}" if failure.help else hint,
         trace_id=trace_id,
         trace_path=trace_path,
+        **_what(tracked, failure),
     )
+
+
+def _what(tracked: TrackedStep, failure: Failure) -> dict[str, Any]:
+    """What the exception and the table say: all that is not the place."""
+    rule = RULES[failure.cause, failure.kind]
+    hint = rule.hint.format(environment=tracked.environment, run=tracked.run, step=tracked.step)
+    return {
+        "error_kind": failure.kind,
+        "error_type": failure.type,
+        "error_summary": one_line(failure.summary),
+        "cause": failure.cause,
+        "command": failure.command,
+        "exit_status": failure.exit_status,
+        "output_tail": failure.output_tail,
+        "retryable": rule.retryable,
+        "hint": f"{failure.help}; {hint}" if failure.help else hint,
+    }
 
 
 def _since(start: float | None, at: float) -> float | None:
