@@ -108,7 +108,7 @@ class Stub(Provider):
         return self._settings
 
     def full_name(self) -> str:
-        return f"registry.terraform.io/{self._source}"
+        return self._source
 
     def validate_config(self, _diags: Diagnostics, _config: Config) -> None:
         """Whatever fits the schema is right."""

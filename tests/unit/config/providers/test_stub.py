@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -69,13 +70,26 @@ class Folder:
 def _mirror(path: Path, name: str) -> None:
     source, version, *_ = STUBS[name]
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    # Each binary looks for what is not said otherwise in its own registry.
-    for host in ("registry.terraform.io", "registry.opentofu.org"):
-        folder = path / host / source / version / f"linux_{machine}"
-        folder.mkdir(parents=True)
-        plugin = folder / f"terraform-provider-{source.rpartition('/')[2]}_v{version}"
-        plugin.write_text(PLUGIN.format(python=sys.executable, root=str(ROOT), name=name))
-        plugin.chmod(0o755)
+    folder = path / _full_name(path, source) / version / f"linux_{machine}"
+    folder.mkdir(parents=True)
+    plugin = folder / f"terraform-provider-{source.rpartition('/')[2]}_v{version}"
+    plugin.write_text(PLUGIN.format(python=sys.executable, root=str(ROOT), name=name))
+    plugin.chmod(0o755)
+
+
+def _full_name(path: Path, source: str) -> str:
+    """The source with the registry in which this binary looks for it."""
+    asking = path.parent / "asking"
+    asking.mkdir()
+    (asking / "main.tf").write_text(
+        f'terraform {{\n  required_providers {{\n    it = {{ source = "{source}" }}\n  }}\n}}\n'
+    )
+    command = [str(terraform), "providers"]
+    quiet = os.environ | {"TF_CLI_CONFIG_FILE": os.devnull, "CHECKPOINT_DISABLE": "1"}
+    said = subprocess.run(command, cwd=asking, env=quiet, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"provider\[([^]]+)\]", said)
+    assert found, said
+    return found[1]
 
 
 @pytest.mark.parametrize(
