@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -103,5 +104,10 @@ def _pack(contents: dict[str, bytes]) -> bytes:
 
 
 def _unpack(content: bytes, path: Path) -> None:
+    """Write what `_pack` packed, mode 0600; tarfile has filters of its own only since Python 3.11.4."""
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        archive.extractall(path, filter="data")
+        for member in archive:
+            target = path / member.name
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                shutil.copyfileobj(archive.extractfile(member) or io.BytesIO(), file)
