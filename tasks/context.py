@@ -14,9 +14,13 @@ from tasks.adapters.process import Session
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator allowed or asked for this run."""
+    """What the operator allowed or asked for this run.
+
+    nothing_made: the operator has looked: an apply whose outcome is not known has made no host.
+    """
 
     allow_destroy: bool = False
+    nothing_made: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class StepContext:
     there (all but `.terraform/`) is kept, encrypted, and is there for the next step on whichever worker.
     session: leave to run programs, with the step's deadline, log and redactor.
     state: opens the OpenTofu state; gives the TF_HTTP_* variables that reach it while the `with` block lasts.
+    scope: `RUN.EPOCH`, under which its commands run on the host; of two scopes of an environment the greater is later.
+    uncertain: an execution of this step was ended before it could say what it had done; nobody knows.
     """
 
     environment: EnvironmentSpec
@@ -35,3 +41,5 @@ class StepContext:
     session: Session
     options: Options
     state: Callable[[], AbstractContextManager[Mapping[str, str]]]
+    scope: str = ""
+    uncertain: bool = False

@@ -143,6 +143,8 @@ class Performance:
             session=session,
             options=self.execution.options,
             state=lambda: self.runtime.states.session(Owner(message.environment, message.run, message.epoch)),
+            scope=f"{message.run}.{message.epoch}",
+            uncertain=self.execution.uncertain,
         )
         try:
             result = body(self.execution.facts, context)

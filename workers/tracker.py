@@ -30,6 +30,7 @@ class Execution:
 
     asked_at: when its lease was asked for, on the monotonic clock. started_at: Unix seconds, by Redis.
     following: the run that goes on after this one's last step, or empty.
+    uncertain: nobody knows what the execution before this one has done.
     """
 
     identity: StepIdentity
@@ -40,6 +41,7 @@ class Execution:
     options: Options
     environment: EnvironmentSpec
     following: str
+    uncertain: bool
     facts: Facts
 
 
@@ -79,7 +81,7 @@ class Tracker:
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
             *(message.step, worker, self._lease_seconds, SCHEMA),
         )
-        name, attempt, at, options, spec, following, *facts = _granted(answer)
+        name, attempt, at, options, spec, following, uncertain, *facts = _granted(answer)
         return Execution(
             identity=message,
             name=name,
@@ -89,6 +91,7 @@ class Tracker:
             options=Options(**json.loads(options)),
             environment=EnvironmentSpec.model_validate_json(spec),
             following=following,
+            uncertain=bool(uncertain),
             facts=store.parse_facts(dict(zip(facts[::2], facts[1::2], strict=True))),
         )
 

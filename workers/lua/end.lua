@@ -19,6 +19,7 @@ if #ARGV > 7 then redis.call('HSET', facts, unpack(ARGV, 8)) end
 redis.call('HSET', run, 'ended:' .. index, cjson.encode({
   step = get(run, 'step'), index = index, ending = ending, seconds = tonumber(seconds),
   attempt = tonumber(get(run, 'attempt')), note = note}))
+redis.call('HDEL', run, 'uncertain:' .. index)
 if ending == 'not-possible' then redis.call('HSET', run, 'partial', 1) end
 redis.call('ZREM', leases, execution)
 event(run, run_events, events, 'step-ended', at, {'ending', ending, 'note', note, 'seconds', seconds})

@@ -1,7 +1,7 @@
 -- start: a step begins, before its code. One round trip gives all that the step needs.
 -- KEYS 1 run, 2 its events, 3 environment, 4 facts, 5 due, 6 leases, 7 queues, 8 events
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema
--- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT [FACT VALUE …] | gone | stale WHY
+-- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN [FACT VALUE …] | gone | stale WHY
 local run, run_events, environment, facts, due, leases, queues, events = unpack(KEYS)
 local nonce, token, epoch, index, delivery, step, worker, lease, schema = unpack(ARGV)
 
@@ -40,6 +40,7 @@ if number > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('
 
 event(run, run_events, events, 'step-started', at, {'worker', worker})
 local words = {'ok', execution, tostring(attempt), at, get(run, 'options'),
-  redis.call('HGET', run, 'spec') or get(environment, 'spec'), get(run, 'next')}
+  redis.call('HGET', run, 'spec') or get(environment, 'spec'), get(run, 'next'),
+  get(run, 'uncertain:' .. index)}
 for _, word in ipairs(redis.call('HGETALL', facts)) do words[#words + 1] = word end
 return answer(run, 'start', nonce, words)
