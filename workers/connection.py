@@ -16,22 +16,29 @@ from config.settings import Settings
 _RETRIES = 3
 _PATIENT_RETRIES = 15
 _SOCKET_SECONDS = 10.0
+_HURRIED_RETRIES = 1
+_HURRIED_SOCKET_SECONDS = 2.0
 # It restarts, is full, or fails over: it may take it a moment later.
 _PASSING = (redis.BusyLoadingError, redis.OutOfMemoryError, redis.ReadOnlyError)
 
 
-def connect(settings: Settings, *, patient: bool = False) -> redis.Redis:
+def connect(settings: Settings, *, patient: bool = False, hurried: bool = False) -> redis.Redis:
     """A client of the Redis of the settings; it connects at the first command and asks again when a reply is lost.
 
     patient: asks again for about a lease's length, also when Redis refuses to write; for workers, whose work would be
-    lost. Else for about a second: an operator waits.
+    lost. hurried: asks once more and waits for moments only; for what is said again soon anyway. Else for about a
+    second: an operator waits.
     """
+    retries = _PATIENT_RETRIES if patient else _RETRIES
+    seconds = _SOCKET_SECONDS
+    if hurried:
+        retries, seconds = _HURRIED_RETRIES, _HURRIED_SOCKET_SECONDS
     client: redis.Redis = redis.Redis.from_url(
         settings.redis_url.get_secret_value(),
         decode_responses=True,
-        socket_timeout=_SOCKET_SECONDS,
-        socket_connect_timeout=_SOCKET_SECONDS,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), _PATIENT_RETRIES if patient else _RETRIES),
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError, *(_PASSING if patient else ())],
         max_connections=10_000,  # a thread pool of 1,000 asks for as many at once
         health_check_interval=30,
