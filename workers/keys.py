@@ -51,6 +51,22 @@ class Keys:
         """Hash: `sent:Q` and `seen:Q`, step numbers a queue. Written by the scripts; for ever."""
         return f"{self.prefix}:queues"
 
+    def workers(self) -> str:
+        """Sorted set: names of workers, when each was last heard of. Written by beat, leave; for ever."""
+        return f"{self.prefix}:workers"
+
+    def worker(self, name: str) -> str:
+        """Hash: what a worker says of itself; order, drain. Written by beat, drain; an hour from the last beat."""
+        return f"{self.prefix}:worker:{name}"
+
+    def schedules(self) -> str:
+        """Hash: a field a schedule, JSON: when it was fired last, what it left out. Written by fire; for ever."""
+        return f"{self.prefix}:schedules"
+
+    def gone(self) -> str:
+        """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; for ever."""
+        return f"{self.prefix}:gone"
+
     def log(self, run: str) -> str:
         """Stream: what the run's programs printed: step, attempt, text. Written by the worker; for the retention."""
         return f"{self.prefix}:log:{run}"
