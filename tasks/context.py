@@ -10,6 +10,7 @@ from pathlib import Path
 from config.fleet import EnvironmentSpec
 from config.settings import Settings
 from tasks.adapters.process import Session
+from tasks.adapters.tofu_states import NO_ORPHANS, Orphans
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class StepContext:
     session: leave to run programs, with the step's deadline, log and redactor.
     state: opens the OpenTofu state; gives the TF_HTTP_* variables that reach it while the `with` block lasts.
     scope: `RUN.EPOCH`, under which its commands run on the host; of two scopes of an environment the greater is later.
+    orphans: OpenTofu states of this environment that came without the lock.
     uncertain: an execution of this step was ended before it could say what it had done; nobody knows.
     """
 
@@ -43,3 +45,4 @@ class StepContext:
     state: Callable[[], AbstractContextManager[Mapping[str, str]]]
     scope: str = ""
     uncertain: bool = False
+    orphans: Orphans = NO_ORPHANS

@@ -100,6 +100,15 @@ class SandboxError(InfrastructureError):
     """A sandbox host, or what it is made from, could not be made."""
 
 
+class UnknownOutcomeError(InfrastructureError):
+    """An apply was cut off, and nobody can tell whether it made a host: the operator has to look."""
+
+    help = (
+        "look for the host by hand: if there is none, `stepmark resume ENV --nothing-made`; "
+        "if there is one, end it first, or import it into the state"
+    )
+
+
 class FileSystemError(ToolError):
     """A program could not write to this worker's disk."""
 
@@ -140,6 +149,12 @@ class StateError(ToolError):
     """What had to be kept could not be kept: Redis, or the OpenTofu state in it, refused it."""
 
     kind = Kind.STATE_PERSISTENCE
+
+
+class OrphanedStateError(StateError):
+    """States came after their lock was gone; until somebody settles them nothing is planned, applied or destroyed."""
+
+    help = "`stepmark state reconcile ENV` shows them and settles them"
 
 
 class DeadlineError(ToolError):

@@ -88,5 +88,13 @@ class Keys:
         return f"{self.prefix}:tofu:{name}"
 
     def tofu_orphans(self, name: str) -> str:
-        """List: states, encrypted, that came without the lock. Written by save; until somebody settles them."""
+        """Hash: states that came without the lock, by digest: at, owner, state, encrypted. By save; until settled."""
         return f"{self.prefix}:tofu:{name}:orphans"
+
+    def tofu_settled(self, name: str) -> str:
+        """Hash: the states that were put aside, as the orphans. Written by settle; the retention, from the last one."""
+        return f"{self.prefix}:tofu:{name}:settled"
+
+    def tofu_audit(self, name: str) -> str:
+        """Stream: what was done to the state by hand, who and why; about 1,000. By settle, force-unlock; for ever."""
+        return f"{self.prefix}:tofu:{name}:audit"

@@ -13,6 +13,7 @@ from config.settings import Settings
 from workers import connection, crypto
 from workers.keys import Keys
 from workers.leases import Leases
+from workers.orphans import OrphanStore
 from workers.stateserver import StateServer
 from workers.store import Store
 from workers.tofustate import TofuState
@@ -85,6 +86,7 @@ def _of(pid: int) -> Runtime:
     box = crypto.load(settings.encryption_key_file)
     spaces = Workspaces(client, keys, box, settings.data_dir.expanduser() / "workspaces")
     spaces.sweep()
+    states = TofuState(client, keys, box)
     return Runtime(
         settings=settings,
         client=client,
@@ -93,5 +95,5 @@ def _of(pid: int) -> Runtime:
         tracker=common.tracker,
         leases=Leases(client, keys, lease_seconds=settings.lease_seconds, renew_seconds=settings.renew_seconds),
         workspaces=spaces,
-        states=StateServer(TofuState(client, keys, box)),
+        states=StateServer(states, OrphanStore(states, common.retention_seconds)),
     )

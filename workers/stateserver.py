@@ -19,7 +19,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import redis
 
+from tasks.adapters import tofu_states
+from tasks.adapters.tofu_states import Orphans
 from tasks.errors import StepmarkError
+from workers.orphans import OrphanStore, OwnOrphans
 from workers.tofustate import Owner, TofuState
 
 logger = logging.getLogger(__name__)
@@ -30,8 +33,9 @@ _MOST_BYTES = 64 * 1024 * 1024
 class StateServer:
     """Serves a state for as long as a command needs it; each command has a password of its own."""
 
-    def __init__(self, state: TofuState) -> None:
+    def __init__(self, state: TofuState, orphans: OrphanStore) -> None:
         self.state = state
+        self._orphans = orphans
         self.sessions: dict[str, Owner] = {}
         self._server: ThreadingHTTPServer | None = None
         self._lock = threading.Lock()
@@ -45,6 +49,10 @@ class StateServer:
             yield self._variables(password)
         finally:
             del self.sessions[password]
+
+    def orphans(self, owner: Owner) -> Orphans:
+        """What the owner's commands need to know of states that came without the lock."""
+        return OwnOrphans(self._orphans, self.state, owner)
 
     def _variables(self, password: str) -> dict[str, str]:
         port = self._listen().server_address[1]
@@ -90,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
         except (redis.RedisError, StepmarkError) as error:
             logger.warning("The state store refused a request: %s", error)
             self._answer(HTTPStatus.INSUFFICIENT_STORAGE, str(error))
+        except ValueError as error:
+            logger.warning("A request to the state store cannot be read: %s", error)
+            self._answer(HTTPStatus.BAD_REQUEST, str(error))
 
     def do_GET(self) -> None:
         if owner := self._owner():
@@ -99,7 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         if owner := self._owner():
             lock_id = parse_qs(urlsplit(self.path).query).get("ID", [""])[0]
-            saved = self.states.state.save(owner.environment, lock_id, self._body())
+            content = self._body()
+            tofu_states.read(content)
+            saved = self.states.state.save(owner, lock_id, content)
             self._answer(
                 HTTPStatus.OK if saved else HTTPStatus.CONFLICT, "" if saved else "kept as an orphan: not locked"
             )
@@ -131,7 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         if length > _MOST_BYTES:
             raise _TooLargeError(length)
-        return self.rfile.read(length)
+        content = self.rfile.read(length)
+        if len(content) < length:
+            raise ValueError(f"it was cut off after {len(content)} of {length} bytes")
+        return content
 
     def _held(self, holder: str | None) -> None:
         self._answer(HTTPStatus.OK if holder is None else HTTPStatus.LOCKED, holder or "")

@@ -145,6 +145,7 @@ class Performance:
             state=lambda: self.runtime.states.session(Owner(message.environment, message.run, message.epoch)),
             scope=f"{message.run}.{message.epoch}",
             uncertain=self.execution.uncertain,
+            orphans=self.runtime.states.orphans(Owner(message.environment, message.run, message.epoch)),
         )
         try:
             result = body(self.execution.facts, context)

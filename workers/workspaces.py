@@ -18,7 +18,8 @@ from workers.keys import Keys
 # Downloaded by init, and made again by it: large, and not a secret.
 _LEFT_OUT = ".terraform"
 # Written by OpenTofu when its state could not be saved. Until it has been pushed it may be the only record of a host.
-_NEVER_REMOVED = "errored.tfstate"
+_ERRORED = "errored.tfstate"
+_NEVER_REMOVED = "errored*.tfstate"
 
 
 class Workspaces:
@@ -37,9 +38,10 @@ class Workspaces:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept, archive = self._client.hmget(self._keys.workspace(environment), "digest", "archive")
         if (kept or digest({})) != digest(_files(path)):
+            contents = _unpacked(self._box.open(str(archive), f"the workspace of {environment}")) if archive else {}
             _clear(path)
-            if archive:
-                _unpack(self._box.open(str(archive), f"the workspace of {environment}"), path)
+            _set_aside(path, contents)
+            _write(path, contents)
         return path
 
     def keep(self, environment: str, *, run: str, token: str, execution: str, before: str) -> bool:
@@ -58,7 +60,7 @@ class Workspaces:
         for path in self._folder.glob("*"):
             kept = self._client.exists(self._keys.workspace(path.name))
             live = self._client.hget(self._keys.environment(path.name), "run")
-            if not kept and not live and not (path / _NEVER_REMOVED).exists():
+            if not kept and not live and not any(path.glob(_NEVER_REMOVED)):
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -84,7 +86,7 @@ def _files(path: Path) -> dict[str, bytes]:
 
 def _clear(path: Path) -> None:
     for entry in path.iterdir():
-        if entry.name in (_LEFT_OUT, _NEVER_REMOVED):
+        if entry.name == _LEFT_OUT or entry.match(_NEVER_REMOVED):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -103,11 +105,29 @@ def _pack(contents: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _unpack(content: bytes, path: Path) -> None:
-    """Write what `_pack` packed, mode 0600; tarfile has filters of its own only since Python 3.11.4."""
+def _unpacked(content: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        for member in archive:
-            target = path / member.name
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                shutil.copyfileobj(archive.extractfile(member) or io.BytesIO(), file)
+        return {member.name: (archive.extractfile(member) or io.BytesIO()).read() for member in archive}
+
+
+def _set_aside(path: Path, contents: dict[str, bytes]) -> None:
+    """Make room for `contents` beside the states that were never saved: no file of theirs may replace one.
+
+    One that another worker has saved since is in `contents` under whatever name, and is not needed any more.
+    """
+    known = {content for name, content in contents.items() if name.endswith(".tfstate")}
+    for left in path.glob(_NEVER_REMOVED):
+        content = left.read_bytes()
+        if content in known:
+            left.unlink()
+        elif left.name == _ERRORED and _ERRORED in contents:
+            left.rename(path / f"errored-{hashlib.sha256(content).hexdigest()[:8]}.tfstate")
+
+
+def _write(path: Path, contents: dict[str, bytes]) -> None:
+    """Write the files, mode 0600."""
+    for name, content in contents.items():
+        target = path / name
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)

@@ -10,15 +10,12 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
 
 from tasks import errors
-from tasks.adapters import templates, tofu_folder
+from tasks.adapters import templates, tofu_folder, tofu_salvage, tofu_verify
 from tasks.adapters.tofu_folder import Folder, Outcome
 from tasks.facts import PlanSummary
 
 PLAN = "plan.tfplan"
 """The saved plan, in the workspace."""
-
-ERRORED = "errored.tfstate"
-"""What OpenTofu leaves in the workspace when the store did not take the state after a real change. Never deleted."""
 
 NOTHING = PlanSummary(add=0, change=0, destroy=0)
 """No change of any resource; outputs may still change."""
@@ -93,7 +90,7 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
         DestroyRefusedError: it would destroy or replace anything else, and `allow_destroy` is false; no plan is kept.
     """
     ensure_init(folder)
-    push_errored(folder)
+    tofu_salvage.salvage(folder)
     (folder.path / PLAN).unlink(missing_ok=True)
     arguments = ("plan", _INPUT, _WAIT, "-detailed-exitcode", f"-out={PLAN}", "-json")
     try:
@@ -114,10 +111,10 @@ def apply(folder: Folder, *, allow_destroy: bool) -> Applied:
 
     Raises:
         DestroyRefusedError: as `plan`.
-        StateError: the store did not take the state; `ERRORED` in the workspace holds what is real.
+        StateError: the store did not take the state; `errored.tfstate` in the workspace holds what is real.
     """
     ensure_init(folder)
-    push_errored(folder)
+    tofu_salvage.salvage(folder)
     made = None if (folder.path / PLAN).exists() else plan(folder, allow_destroy=allow_destroy)
     outcome = _apply(folder)
     if outcome.report.plan_unusable and made is None:
@@ -131,7 +128,7 @@ def apply(folder: Folder, *, allow_destroy: bool) -> Applied:
 def destroy(folder: Folder) -> PlanSummary:
     """End all that the state knows of."""
     ensure_init(folder)
-    push_errored(folder)
+    tofu_salvage.salvage(folder)
     outcome = tofu_folder.run(folder, "destroy", _INPUT, _WAIT, "-auto-approve", "-json")
     return outcome.report.changes or NOTHING
 
@@ -158,32 +155,14 @@ def output(folder: Folder) -> InstanceInfo:
 def serial(folder: Folder) -> int | None:
     """The state's serial number; None: there is no state."""
     ensure_init(folder)
-    text = tofu_folder.run(folder, "state", "pull", quiet=True).completed.stdout
-    return int(json.loads(text)["serial"]) if text.strip() else None
-
-
-def push_errored(folder: Folder) -> None:
-    """Give the store the state that it did not take before, if there is any; the file is then kept under another name.
-
-    OpenTofu itself refuses to push over a state that has moved on since, or that is another one's.
-
-    Raises:
-        StateError: the store does not take it; until it does, nothing may be planned, applied or destroyed here.
-    """
-    path = folder.path / ERRORED
-    if not path.exists():
-        return
-    ensure_init(folder)
-    outcome = tofu_folder.attempt(folder, "state", "push", _WAIT, ERRORED)
-    if outcome.completed.exit_status != 0:
-        failed = outcome.error()
-        summary = f"{ERRORED} in the workspace, left by an earlier apply, must be saved first: {failed.summary}"
-        raise errors.StateError(summary, failed.command, failed.exit_status, failed.output_tail)
-    path.rename(path.with_name(f"pushed-{json.loads(path.read_text())['serial']}.tfstate"))
+    return tofu_salvage.current(folder).serial or None
 
 
 def _apply(folder: Folder) -> Outcome:
-    return tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
+    tofu_verify.begin(folder)
+    outcome = tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
+    tofu_verify.end(folder, outcome.completed.exit_status)
+    return outcome
 
 
 def _make_private(path: Path) -> None:

@@ -20,6 +20,7 @@ from tasks import errors
 from tasks.adapters import process, templates, tofu_report
 from tasks.adapters.process import Command, Completed, Session
 from tasks.adapters.tofu_report import Report
+from tasks.adapters.tofu_states import NO_ORPHANS, Orphans
 
 _LOCK_POLL_SECONDS = 0.1
 
@@ -29,7 +30,7 @@ class Folder:
     """A root module on disk, and what it takes to run OpenTofu there.
 
     binary: a path. data: files that all folders of this worker share. mirror: of providers, instead of the network.
-    env: how to reach the state (`TF_HTTP_*`), and the secret variables (`TF_VAR_*`).
+    env: how to reach the state (`TF_HTTP_*`), and the secret variables (`TF_VAR_*`). orphans: of that state.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Folder:
     mirror: Path | None
     session: Session
     env: Mapping[str, str]
+    orphans: Orphans = NO_ORPHANS
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,17 @@ class Outcome:
         return kind(summary, shlex.join(argv), status, self.tail)
 
 
-def open_folder(path: Path, settings: Settings, session: Session, env: Mapping[str, str]) -> Folder:
+def open_folder(
+    path: Path, settings: Settings, session: Session, env: Mapping[str, str], orphans: Orphans = NO_ORPHANS
+) -> Folder:
     """The root module at `path`, to be run with the program that the settings name.
 
     Raises:
         ToolMissingError: there is no such program here.
     """
     mirror = settings.plugin_mirror.expanduser() if settings.plugin_mirror else None
-    return Folder(path, binary(settings.tofu_binary), settings.data_dir.expanduser(), mirror, session, env)
+    program, data = binary(settings.tofu_binary), settings.data_dir.expanduser()
+    return Folder(path, program, data, mirror, session, env, orphans)
 
 
 def binary(named: str | None) -> str:

@@ -32,6 +32,7 @@ _CREDENTIAL = re.compile(
 _LOCAL = {_DISK: errors.FileSystemError, _STATE: errors.StateError}
 _PROVISIONER = re.compile(r"provisioner error", re.IGNORECASE)
 _NOT_THE_PROVIDER = re.compile(r"provisioner error|provider packages|install provider", re.IGNORECASE)
+_OVERTAKEN = re.compile(r"cannot (import|overwrite existing) state with (serial|lineage)")
 _UNUSABLE_PLAN = re.compile(
     r"Saved plan is stale|Saved plan does not match|as a plan file|Incompatible plan file|incomplete plan"
 )
@@ -71,6 +72,11 @@ class Report:
     def plan_unusable(self) -> bool:
         """The saved plan was made for another state, or cannot be read by this version."""
         return any(_UNUSABLE_PLAN.search(error.summary) for error in self.errors)
+
+    @property
+    def overtaken(self) -> bool:
+        """The state that was to be pushed is older than the one there, or is another one's."""
+        return any(_OVERTAKEN.search(error.text) for error in self.errors)
 
 
 def parse(stdout: str, stderr: str) -> Report:

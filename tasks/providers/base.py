@@ -23,17 +23,25 @@ class Need(StrEnum):
 
 @dataclass(frozen=True)
 class Found:
-    """A host that the provider already has for an environment. resource, id: what to import, and as what."""
+    """A host that the provider already has for an environment.
+
+    id: what the provider calls it. importable: `id` is what `tofu import` takes; else making the host once more gives
+    this very one.
+    """
 
     address: str | None
-    resource: str
     id: str
+    importable: bool = True
 
 
 class Provider(Protocol):
-    """One provider. Its templates and its settings are in `config/providers/<name>/`."""
+    """One provider. Its templates and its settings are in `config/providers/<name>/`.
+
+    resource: the host's address in the templates; a state with that resource in it knows the host.
+    """
 
     name: str
+    resource: str
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """The OpenTofu variables that are no secret; written as JSON tfvars."""

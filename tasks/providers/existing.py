@@ -13,6 +13,7 @@ class Existing:
     """Registers a host at the address that the fleet file gives."""
 
     name = "existing"
+    resource = ""
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """None: there are no templates."""
@@ -33,7 +34,7 @@ class Existing:
         """The host where it was said to be; nobody is asked."""
         del context
         address = str(environment.provider.address)
-        return Found(address, resource="", id=address)
+        return Found(address, address)
 
 
 PROVIDER: Provider = Existing()

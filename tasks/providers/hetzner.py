@@ -17,6 +17,7 @@ class Hetzner:
     """Asks Hetzner's API. The templates label each server with the environment's name."""
 
     name = "hetzner"
+    resource = "hcloud_server.host"
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """All settings but the token, under the same names."""
@@ -57,7 +58,7 @@ def _found(server: Mapping[str, object]) -> Found:
     address: object = server
     for key in ("public_net", "ipv4", "ip"):
         address = address.get(key) if isinstance(address, dict) else None
-    return Found(address if isinstance(address, str) else None, resource="hcloud_server.host", id=str(server["id"]))
+    return Found(address if isinstance(address, str) else None, str(server["id"]))
 
 
 PROVIDER: Provider = Hetzner()

@@ -23,6 +23,7 @@ class Lxd:
     """Asks the worker's own `lxc`."""
 
     name = "lxd"
+    resource = "lxd_instance.host"
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """All settings, under the same names."""
@@ -49,7 +50,7 @@ class Lxd:
         for instance in _list(declared, environment.name, context):
             if instance.get("name") == environment.name:
                 place = f"{declared.remote}:{declared.project}/{environment.name},image={declared.image}"
-                return Found(next(_addresses(instance), None), resource="lxd_instance.host", id=place)
+                return Found(next(_addresses(instance), None), place)
         return None
 
 

@@ -38,6 +38,7 @@ class Sandbox:
     """Made by `python -m tasks.sandbox`, which the templates call."""
 
     name = "sandbox"
+    resource = "terraform_data.host"
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """The host's kind, address and switches; the address is allotted to its name here, and kept.
@@ -70,7 +71,7 @@ class Sandbox:
         """The host of that name in the sandbox, whether it runs or not."""
         del context
         spec = store.load(_directory(environment.provider), environment.name)
-        return Found(spec.address, resource="terraform_data.host", id=environment.name) if spec else None
+        return Found(spec.address, environment.name, importable=False) if spec else None
 
 
 def _directory(declared: Declared) -> Path:

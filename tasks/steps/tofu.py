@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.providers import registry as declared
 from tasks import errors
-from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder
+from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder, tofu_salvage, tofu_verify
 from tasks.adapters.tofu_folder import Folder
 from tasks.context import StepContext
 from tasks.facts import Facts, PlanSummary
@@ -26,8 +26,12 @@ _OTHER_PROVIDER = (
 )
 _LEAKED = (
     "the host {} runs, but no state knows it: if the worker that applied has "
-    + tofu.ERRORED
+    + tofu_salvage.ERRORED
     + " in its workspace of this environment, run destroy there; else end the host by hand, then run destroy again"
+)
+_NOBODY_KNOWS = (
+    "an earlier apply was cut off, the state knows no host, and {}: see by hand whether {} was made; "
+    "if not, `stepmark resume {} --nothing-made`"
 )
 
 
@@ -76,15 +80,22 @@ def plan(facts: Facts, context: StepContext) -> Result:
 
 @step("tofu.apply")
 def apply(facts: Facts, context: StepContext) -> Result:
-    """Apply the saved plan, or a new one if the state has moved on since. Learns `state_serial`, and `plan` if new."""
+    """Apply the saved plan, or a new one if the state has moved on since. Learns `state_serial`, and `plan` if new.
+
+    After an apply that was cut off it looks first whether that one made a host, and takes it into the state.
+
+    Raises:
+        UnknownOutcomeError: nobody but the operator can look.
+    """
     with _folder(context) as folder:
+        seen = _look_for_a_host(folder, context) if context.uncertain or tofu_verify.doubtful(folder.path) else None
         applied = tofu.apply(folder, allow_destroy=context.options.allow_destroy)
         serial = tofu.serial(folder)
     update = {"plan": applied.plan.summary if applied.plan else facts.plan, "state_serial": serial}
     # Outputs alone may change too: nothing is counted then, but the serial grows.
     nothing = applied.changes == tofu.NOTHING and facts.state_serial in {None, serial}
     ending = Ending.UNCHANGED if nothing else Ending.DONE
-    return Result(facts.model_copy(update=update), ending, _did(applied.changes))
+    return Result(facts.model_copy(update=update), ending, "; ".join(filter(None, (_did(applied.changes), seen))))
 
 
 @step("tofu.read_instance")
@@ -134,8 +145,8 @@ def clean_workspace(facts: Facts, context: StepContext) -> Result:
     Raises:
         StateError: a state lies there that the store has not taken.
     """
-    if (context.workspace / tofu.ERRORED).exists():
-        raise errors.StateError(f"{tofu.ERRORED} in the workspace has not been saved: run destroy from its first step")
+    if left := tofu_salvage.errored(context.workspace):
+        raise errors.StateError(f"{left[0].name} in the workspace has not been saved: run destroy from its first step")
     entries = list(context.workspace.iterdir())
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
@@ -152,11 +163,37 @@ def _folder(context: StepContext) -> Iterator[Folder]:
     for secret in secrets.values():
         context.session.redact.add(secret)
     with context.state() as state:
-        yield tofu_folder.open_folder(context.workspace, context.settings, context.session, {**state, **secrets})
+        env = {**state, **secrets}
+        yield tofu_folder.open_folder(context.workspace, context.settings, context.session, env, context.orphans)
 
 
 def _not_made_here(context: StepContext) -> str | None:
     return registry.get(context.environment).lacks(context.environment).get(Need.PROVISIONING)
+
+
+def _look_for_a_host(folder: Folder, context: StepContext) -> str:
+    """See that the state knows the host that an apply which was cut off may have made. Gives what was seen.
+
+    Raises:
+        UnknownOutcomeError: the provider cannot look, and the operator has not.
+    """
+    tofu.ensure_init(folder)
+    tofu_salvage.salvage(folder)
+    (folder.path / tofu.PLAN).unlink(missing_ok=True)
+    provider, name = registry.get(context.environment), context.environment.name
+    if provider.resource in tofu_salvage.current(folder).resources:
+        return "the earlier apply had made the host"
+    try:
+        found = provider.find(context.environment, context)
+    except errors.CannotFindError as error:
+        if not context.options.nothing_made:
+            raise errors.UnknownOutcomeError(_NOBODY_KNOWS.format(error, name, name)) from error
+        return "the operator saw that the earlier apply had made no host"
+    if found is None:
+        return "the earlier apply had made no host"
+    if found.importable:
+        tofu_verify.adopt(folder, provider.resource, found.id)
+    return f"host {found.id} of the earlier apply was taken over"
 
 
 def _look_for_a_leak(context: StepContext) -> str | None:

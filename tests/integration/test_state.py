@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.integration.test_scripts import fail, message
 from workers import crypto, workspaces
 from workers.crypto import Box, SealError
 from workers.launch import Launcher
+from workers.orphans import OrphanStore
 from workers.runtime import Base
 from workers.stateserver import StateServer
 from workers.tofustate import Owner, TofuState
@@ -45,7 +48,8 @@ def disk(base: Base, box: Box, tmp_path: Path) -> Callable[[str], Workspaces]:
 
 @pytest.fixture
 def server(base: Base, box: Box) -> StateServer:
-    return StateServer(TofuState(base.client, base.keys, box))
+    states = TofuState(base.client, base.keys, box)
+    return StateServer(states, OrphanStore(states, base.retention_seconds))
 
 
 def keep(store: Workspaces, execution: Execution, before: str = "") -> bool:
@@ -84,6 +88,46 @@ def test_what_a_worker_has_is_replaced_by_what_is_kept(disk: Callable[[str], Wor
 
     found = {file.name: file.read_text() for file in path.iterdir()}
     assert found == {"main.tf": "kept", "errored.tfstate": "the only record of a real host"}
+
+
+def test_a_state_that_was_not_saved_goes_to_whichever_worker_is_next(
+    disk: Callable[[str], Workspaces], execution: Execution
+) -> None:
+    (disk("a").fetch("web-1") / "errored.tfstate").write_text("of a real host")
+
+    assert keep(disk("a"), execution)
+
+    assert (disk("b").fetch("web-1") / "errored.tfstate").read_text() == "of a real host"
+
+
+@pytest.mark.parametrize("saved_as", ["pushed-3.tfstate", "orphan-0a1b2c3d.tfstate"])
+def test_a_state_that_another_worker_has_saved_is_not_saved_again(
+    disk: Callable[[str], Workspaces], execution: Execution, saved_as: str
+) -> None:
+    first = disk("a").fetch("web-1")
+    (first / "errored.tfstate").write_text("of a real host")
+    keep(disk("a"), execution)
+    second = disk("b").fetch("web-1")
+    before = workspaces.digest_of(second)
+    (second / "errored.tfstate").rename(second / saved_as)
+    keep(disk("b"), execution, before)
+
+    found = {file.name: file.read_text() for file in disk("a").fetch("web-1").iterdir()}
+
+    assert found == {saved_as: "of a real host"}
+
+
+def test_states_that_two_workers_could_not_save_are_both_kept(
+    disk: Callable[[str], Workspaces], execution: Execution
+) -> None:
+    """Redis was away for one of them, so that nobody knew of it when the other one made its own."""
+    (disk("a").fetch("web-1") / "errored.tfstate").write_text("lies on the disk of a only")
+    (disk("b").fetch("web-1") / "errored.tfstate").write_text("of b")
+    keep(disk("b"), execution)
+
+    for _ in range(2):
+        found = {file.name: file.read_text() for file in disk("a").fetch("web-1").iterdir()}
+        assert found == {"errored.tfstate": "of b", "errored-ae40446d.tfstate": "lies on the disk of a only"}
 
 
 def test_only_the_execution_that_runs_may_keep(
@@ -156,7 +200,7 @@ def test_a_held_lock_refuses_and_names_its_holder(server: StateServer) -> None:
     assert (status, json.loads(body)["ID"], json.loads(body)["Who"]) == (423, "l1", "worker@test run-1.1")
 
 
-def test_a_state_without_the_lock_is_kept_as_an_orphan(base: Base, server: StateServer, box: Box) -> None:
+def test_a_state_without_the_lock_is_kept_as_an_orphan_once(base: Base, server: StateServer) -> None:
     with server.session(OURS) as env:
         call("LOCK", env, lock("l1"))
         call("POST", env, b'{"serial": 1}', "?ID=l1")
@@ -164,8 +208,10 @@ def test_a_state_without_the_lock_is_kept_as_an_orphan(base: Base, server: State
             assert call("LOCK", later, lock("l2"))[0] == 200
         assert call("POST", env, b'{"serial": 2}', "?ID=l1")[0] == 409
         assert call("GET", env)[1] == b'{"serial": 1}'
-    orphans = base.client.lrange(base.keys.tofu_orphans("web-1"), 0, -1)
-    assert [box.open(each, "it") for each in orphans] == [b'{"serial": 2}']
+        assert call("POST", env, b'{"serial": 2}', "?ID=l1")[0] == 409
+    orphans = OrphanStore(server.state, 60).waiting("web-1")
+    assert [(each.content, each.owner) for each in orphans] == [(b'{"serial": 2}', "run-1.1")]
+    assert "serial" not in str(base.client.hgetall(base.keys.tofu_orphans("web-1")))
 
 
 def test_a_password_is_good_for_its_command_only(server: StateServer) -> None:
@@ -174,6 +220,22 @@ def test_a_password_is_good_for_its_command_only(server: StateServer) -> None:
     assert call("GET", env)[0] == 401
     with server.session(Owner("web-2", "run-2", 1)) as other:
         assert call("GET", {**other, "TF_HTTP_PASSWORD": "guessed"})[0] == 401
+
+
+def test_a_state_that_was_cut_off_is_not_taken(base: Base, server: StateServer) -> None:
+    """The tool was killed while it wrote: half a state in place of the whole one would lose every host in it."""
+    with server.session(OURS) as env:
+        call("LOCK", env, lock("l1"))
+        call("POST", env, b'{"serial": 1}', "?ID=l1")
+        place = urllib.parse.urlsplit(env["TF_HTTP_ADDRESS"])
+        name = base64.b64encode(f"{env['TF_HTTP_USERNAME']}:{env['TF_HTTP_PASSWORD']}".encode()).decode()
+        head = f"POST {place.path}?ID=l1 HTTP/1.0\r\nAuthorization: Basic {name}\r\nContent-Length: 13\r\n\r\n"
+        with socket.create_connection((place.hostname or "", place.port or 0)) as connection:
+            connection.sendall(head.encode() + b'{"serial"')
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.makefile("rb").readline().split()[1] == b"400"
+        assert call("POST", env, b'{"serial"', "?ID=l1")[0] == 400
+        assert call("GET", env)[1] == b'{"serial": 1}'
 
 
 def test_a_store_that_refuses_is_told_to_tofu(base: Base, server: StateServer) -> None:

@@ -18,7 +18,7 @@ from config.fleet import EnvironmentSpec, SecretRef
 from config.providers import registry as declared
 from config.settings import Settings
 from tasks import errors
-from tasks.adapters import ssh, templates, tofu_folder
+from tasks.adapters import ssh, templates, tofu_folder, tofu_salvage
 from tasks.adapters import tofu as adapter
 from tasks.context import Options, StepContext
 from tasks.facts import Facts, PlanSummary
@@ -80,6 +80,7 @@ class Made:
     """A provider whose hosts are made of nothing. boot: the command that starts one."""
 
     name: str = "existing"
+    resource: str = "terraform_data.host"
     values: dict[str, str] = field(default_factory=lambda: {"image": "debian-12", "boot": "true"})
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
@@ -249,7 +250,7 @@ def test_a_state_that_the_store_refused_is_given_to_it_later(bench: Bench) -> No
     for _ in range(2):
         with pytest.raises(errors.StateError):
             bench.perform(tofu.apply, facts=facts)
-    assert (bench.resources, (bench.context.workspace / adapter.ERRORED).exists()) == ([], True)
+    assert (bench.resources, (bench.context.workspace / tofu_salvage.ERRORED).exists()) == ([], True)
 
     bench.store.refuse = {}
     resumed, endings = bench.perform(tofu.apply, tofu.read_instance, facts=facts)

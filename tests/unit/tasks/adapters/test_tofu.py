@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import Settings
 from tasks import errors
-from tasks.adapters import process, tofu, tofu_folder
+from tasks.adapters import process, tofu, tofu_folder, tofu_salvage, tofu_verify
 from tasks.adapters.tofu_folder import Folder
 from tasks.facts import PlanSummary
 from tests.unit.tasks.commands import Answer, Commands, session
@@ -376,7 +376,7 @@ def test_a_state_that_was_not_taken_is_given_first(
     bench: Bench, ask: Callable[[Folder], object], script: dict[str, Answer | list[Answer]]
 ) -> None:
     bench.write(tofu.PLAN, "saved")
-    bench.write(tofu.ERRORED, '{"serial": 7}')
+    bench.write(tofu_salvage.ERRORED, '{"serial": 7}')
     bench.commands.script |= {"tofu state push": Answer(), **script}
 
     ask(bench.folder)
@@ -390,16 +390,69 @@ def test_a_state_that_was_not_taken_is_given_first(
 
 def test_nothing_is_applied_while_a_state_is_not_taken(bench: Bench) -> None:
     bench.write(tofu.PLAN, "saved")
-    bench.write(tofu.ERRORED, '{"serial": 7}')
-    bench.commands.script["tofu state push"] = answer("state-push-refused")
+    bench.write(tofu_salvage.ERRORED, '{"serial": 7}')
+    bench.commands.script["tofu state push"] = answer("state-pull-not-initialised")
 
     with pytest.raises(errors.StateError) as caught:
         tofu.apply(bench.folder, allow_destroy=False)
 
     assert caught.value.summary.startswith(
-        "errored.tfstate in the workspace, left by an earlier apply, must be saved first: tofu state push: Failed to"
+        "errored.tfstate in the workspace, left by an earlier apply, must be saved first: tofu state push: Backend"
     )
-    assert (bench.commands.texts, bench.files[tofu.ERRORED]) == ([PUSH], '{"serial": 7}')
+    assert (bench.commands.texts, bench.files[tofu_salvage.ERRORED]) == ([PUSH], '{"serial": 7}')
+
+
+class Late:
+    """Orphans: those that were kept, and whether one waits."""
+
+    def __init__(self) -> None:
+        self.kept: list[bytes] = []
+
+    def keep(self, content: bytes) -> None:
+        self.kept.append(content)
+
+    def check(self) -> None:
+        if self.kept:
+            raise errors.OrphanedStateError("one waits")
+
+
+def test_a_state_that_others_went_past_becomes_an_orphan(bench: Bench) -> None:
+    """OpenTofu would not push it over theirs. The file has done its part: a worker is not stuck with it."""
+    late = Late()
+    bench.write("errored-0a1b2c3d.tfstate", '{"serial": 7}')
+    bench.commands.script["tofu state push"] = answer("state-push-refused")
+
+    for ask in (tofu.apply, tofu.plan):
+        with pytest.raises(errors.OrphanedStateError):
+            ask(replace(bench.folder, orphans=late), allow_destroy=False)
+
+    left = [name for name in bench.files if name.endswith(".tfstate") and "/" not in name]
+    assert (late.kept, left) == ([b'{"serial": 7}'], ["orphan-6d35b5c3.tfstate"])
+    assert bench.commands.texts == ["tofu state push -lock-timeout=10s errored-0a1b2c3d.tfstate"]
+
+
+def test_nothing_is_destroyed_while_an_orphan_waits(bench: Bench) -> None:
+    late = Late()
+    late.keep(b"{}")
+
+    with pytest.raises(errors.OrphanedStateError):
+        tofu.destroy(replace(bench.folder, orphans=late))
+
+    assert bench.commands.texts == []
+
+
+@pytest.mark.parametrize(
+    ("case", "left"), [("apply-creates", False), ("apply-provisioner-fails", False), ("apply-killed", True)]
+)
+def test_an_apply_that_a_signal_ended_is_doubtful(bench: Bench, case: str, left: bool) -> None:
+    bench.write(tofu.PLAN, "saved")
+    killed = replace(answer(case), exit_status=-9) if left else answer(case)
+    bench.commands.script["tofu apply"] = killed
+
+    with contextlib.suppress(errors.ToolError):
+        tofu.apply(bench.folder, allow_destroy=False)
+
+    assert tofu_verify.doubtful(bench.folder.path) is left
 
 
 INFO = {"name": "web-1", "image": "debian-12", "status": "running", "ip_address": "192.0.2.7", "ssh_port": 2222}

@@ -18,4 +18,4 @@ def test_is_registered_not_provisioned() -> None:
 
 
 def test_find(context: Callable[[EnvironmentSpec], StepContext]) -> None:
-    assert PROVIDER.find(ENVIRONMENT, context(ENVIRONMENT)) == Found("192.0.2.7", resource="", id="192.0.2.7")
+    assert PROVIDER.find(ENVIRONMENT, context(ENVIRONMENT)) == Found("192.0.2.7", "192.0.2.7")

@@ -49,9 +49,9 @@ def test_variables() -> None:
         ([], None),
         (
             [{"id": 42, "public_net": {"ipv4": {"ip": "203.0.113.7"}, "ipv6": None}}],
-            Found("203.0.113.7", "hcloud_server.host", "42"),
+            Found("203.0.113.7", "42"),
         ),
-        ([{"id": 42, "public_net": {"ipv4": None}}], Found(None, "hcloud_server.host", "42")),
+        ([{"id": 42, "public_net": {"ipv4": None}}], Found(None, "42")),
     ],
 )
 def test_find(api: Api, context: Context, servers: list[dict[str, Any]], found: Found | None) -> None:

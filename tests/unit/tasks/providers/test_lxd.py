@@ -65,17 +65,17 @@ def test_variables() -> None:
     [
         ([], None),
         ([instance("web-10", eth0=("global", "10.0.0.9"))], None),
-        ([instance()], Found(None, "lxd_instance.host", ID)),
-        ([{"name": "web-1", "state": None}], Found(None, "lxd_instance.host", ID)),
+        ([instance()], Found(None, ID)),
+        ([{"name": "web-1", "state": None}], Found(None, ID)),
         (
             [
                 instance("web-10"),
                 instance(docker0=("global", "172.17.0.1"), eth0=("global", "10.0.0.7"), lo=("local", "127.0.0.1")),
             ],
-            Found("10.0.0.7", "lxd_instance.host", ID),
+            Found("10.0.0.7", ID),
         ),
-        ([instance(docker0=("global", "172.17.0.1"), lo=("local", "127.0.0.1"))], Found(None, "lxd_instance.host", ID)),
-        ([instance(ens3=("global", "10.0.0.8"))], Found("10.0.0.8", "lxd_instance.host", ID)),
+        ([instance(docker0=("global", "172.17.0.1"), lo=("local", "127.0.0.1"))], Found(None, ID)),
+        ([instance(ens3=("global", "10.0.0.8"))], Found("10.0.0.8", ID)),
     ],
     ids=range(7),
 )

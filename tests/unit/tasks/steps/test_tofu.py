@@ -33,6 +33,7 @@ class Made:
     """A provider of the tests' own."""
 
     name: str = "existing"
+    resource: str = "terraform_data.host"
     lacking: dict[Need, str] = field(default_factory=dict)
     secret: dict[str, SecretRef] = field(default_factory=dict)
     found: Found | errors.StepmarkError | None = None
@@ -352,7 +353,7 @@ def test_what_was_made_here_is_not_taken_for_registered(bench: Bench) -> None:
 def test_a_host_that_no_state_knows_is_not_said_to_be_destroyed(bench: Bench, case: str) -> None:
     """Its state was refused at apply, all of it or the last of it, and lies on another worker."""
     bench.commands.script |= {"tofu destroy": replace(answer(case), exit_status=0), "tofu state pull": Answer()}
-    bench.provider.found = Found("192.0.2.7", resource="hcloud_server.host", id="42")
+    bench.provider.found = Found("192.0.2.7", "42")
 
     with pytest.raises(errors.StateError, match=r"^the host 42 runs, but no state knows it: .*errored\.tfstate"):
         tofu.destroy(Facts(tofu_digest="a"), bench.context)
