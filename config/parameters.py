@@ -106,5 +106,6 @@ class Parameters(Model):
     firewall: Firewall = Firewall()
     cloud_init: CloudInit = CloudInit()
     timeouts: dict[str, Annotated[float, Field(gt=0, le=_LONGEST_SECONDS)]] = Field(
-        default={}, description="Seconds that a step may take, by its name, in place of the workflow's own."
+        default={},
+        description="Seconds that a step may take, by its name; `run`: a whole run. In place of the workflow's own.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -34,6 +35,11 @@ class Settings(BaseSettings):
     plugin_mirror: Path | None = Field(None, description="A filesystem mirror of OpenTofu providers, for use offline.")
     lease_seconds: float = Field(12.0, gt=0, description="A worker not heard of for this long is suspected dead.")
     grace_seconds: float = Field(5.0, gt=0, description="Between interrupt, terminate and kill of a program.")
+    takeovers: int = Field(3, ge=0, description="How often a step goes on by itself after its worker was lost.")
+    shutdown: Literal["finish", "hand-over"] = Field(
+        "finish",
+        description="What a worker that is told to stop does with running steps; told again, it hands them over.",
+    )
     retention_days: float = Field(90.0, gt=0, description="How long runs, logs and traces are kept.")
     pulse_file: Path | None = Field(
         None, description="Touched by a worker or beat every few seconds while it does its work; for health checks."
@@ -53,8 +59,8 @@ class Settings(BaseSettings):
 
     @property
     def renew_seconds(self) -> float:
-        """How often a worker renews its leases: three chances before one lapses."""
-        return self.lease_seconds / 3
+        """How often a worker renews its leases, and hears whether one of its runs is to be cancelled."""
+        return self.lease_seconds / 12
 
     @property
     def takeover_seconds(self) -> float:

@@ -182,6 +182,10 @@ class LeaseLostError(StepmarkError):
         return f"the run is no longer held here: {self.reason}"
 
 
+class HandOverError(LeaseLostError):
+    """This worker is told to stop: its programs have been ended, and another worker goes on with the run."""
+
+
 class CannotFindError(StepmarkError):
     """A provider has no way to tell whether a host already exists. Arguments: the provider's name."""
 

@@ -28,10 +28,11 @@ class Cause(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """Where a run is. `lost` is never stored: it is a running run whose lease has lapsed."""
+    """Where a run is. `waiting`: to try a step again. `lost` is never stored: running, and its lease has lapsed."""
 
     PENDING = "pending"
     QUEUED = "queued"
+    WAITING = "waiting"
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -103,6 +104,18 @@ class CompletedStep(BaseModel):
     seconds: float
     attempt: int
     note: str = ""
+
+
+class EarlierAttempt(BaseModel):
+    """An attempt of a step that failed and was tried again by itself. at: Unix seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attempt: int
+    at: float
+    kind: Kind
+    summary: str
+    trace_id: str
 
 
 class FailureContext(BaseModel):

@@ -9,10 +9,11 @@ from config.fleet import Fleet
 from config.problems import suggest
 from config.tree import Node
 from tasks.workflows import WORKFLOWS
+from tasks.workflows.model import RUN
 
 # `up` is provision, then configure.
 _LAUNCHABLE = frozenset({*WORKFLOWS, "up"})
-_STEPS = frozenset(step.name for workflow in WORKFLOWS.values() for step in workflow.steps)
+_STEPS = frozenset({RUN, *(step.name for workflow in WORKFLOWS.values() for step in workflow.steps)})
 
 
 def check(fleet: Fleet) -> tuple[Problem, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.failure import FailureContext
+from tasks.failure import EarlierAttempt, FailureContext, rfc3339
 
 _WIDTH = 78
 
@@ -19,12 +19,13 @@ class ChainLink(BaseModel):
 
 
 class Trace(BaseModel):
-    """A failure's context and the chain of errors behind it."""
+    """A failure's context, the chain of errors behind it, and the attempts of the step that failed before."""
 
     model_config = ConfigDict(frozen=True)
 
     context: FailureContext
     error_chain: tuple[ChainLink, ...]
+    earlier: tuple[EarlierAttempt, ...] = ()
 
 
 def render(trace: Trace) -> str:
@@ -40,6 +41,9 @@ def render(trace: Trace) -> str:
         "",
         "Steps done",
         *(_steps(context) or ["  none"]),
+        "",
+        "Earlier attempts",
+        *(_earlier(trace) or ["  none"]),
         "",
         "Output of the failed command",
         *(f"  {line}" for line in (context.output_tail or "none").splitlines()),
@@ -61,4 +65,11 @@ def _steps(context: FailureContext) -> list[str]:
     return [
         f"  {done.index}/{context.step_total} {done.step:<28} {done.ending:<12} {done.seconds:.2f} s"
         for done in context.completed_steps
+    ]
+
+
+def _earlier(trace: Trace) -> list[str]:
+    return [
+        f"  attempt {each.attempt}  {rfc3339(each.at)}  {each.kind.value}: {each.summary}  (trace {each.trace_id})"
+        for each in trace.earlier
     ]

@@ -9,19 +9,23 @@ from typing import Any
 
 from celery import shared_task
 
+from tasks import errors
 from tasks import failure as failures
 from tasks.adapters.process import Redactor
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, FailureContext, RunStatus
 from tasks.identity import StepIdentity
 from tasks.trace import ChainLink, Trace
-from workers import chain, classify, runtime
+from workers import chain, classify, connection, leases, runtime, succession
 from workers.records import RunRecord
 from workers.runtime import Base
+from workers.tracker import Answer, Ended, Execution
 
 logger = logging.getLogger(__name__)
 
 _MOST_TRACES = 100
+# How long a failure may wait for a Redis that takes it.
+INSIST_SECONDS = 600.0
 
 
 @shared_task(name=chain.CHAIN_FAILED)
@@ -35,19 +39,30 @@ def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  #
     if identity is None:
         return
     base = runtime.base_of_process()
-    record = base.store.run(identity.run)
-    if not record.live or not _speaks_of(request, identity, record):
+    record = connection.insist(lambda: base.store.run(identity.run), INSIST_SECONDS)
+    if not _speaks_of(request, identity, record):
         logger.info("The run is not at %s any more: nothing to record", identity.label)
         return
     raised = getattr(request, "raised", error)
     redact = getattr(request, "redact", None) or Redactor()
-    found = classify.failure(raised, redact)
+    found, links = _told(raised, redact)
     logger.error("Step %s failed: %s: %s", identity.label, found.kind.value, found.summary)
-    end_badly(base, record, found, classify.chain(raised, redact))
+    end_badly(base, record, found, links)
+
+
+def _told(raised: BaseException, redact: Redactor) -> tuple[Failure, tuple[ChainLink, ...]]:
+    """What the error says; if even that cannot be had, its class."""
+    try:
+        return classify.failure(raised, redact), classify.chain(raised, redact)
+    except Exception:
+        logger.exception("A failure could not be described")
+        return Failure(Kind.INTERNAL, Cause.RAISED, type(raised).__name__, "it could not be described"), ()
 
 
 def _speaks_of(request: Any, identity: StepIdentity, record: RunRecord) -> bool:
     """Whether the failed message is the one whose step is tracked now: not a duplicate of it, and not one before."""
+    if record.status not in (RunStatus.QUEUED, RunStatus.RUNNING):
+        return False
     if (record.epoch, record.index) != (identity.epoch, identity.index):
         return False
     if execution := getattr(request, "execution", None):
@@ -56,35 +71,85 @@ def _speaks_of(request: Any, identity: StepIdentity, record: RunRecord) -> bool:
 
 
 def end_badly(
-    base: Base, record: RunRecord, found: Failure, links: tuple[ChainLink, ...], patience: float | None = None
-) -> tuple[str, ...]:
-    """End the run at its tracked step, and keep the trace. The answer of `fail`.
+    base: Base,
+    record: RunRecord,
+    found: Failure,
+    links: tuple[ChainLink, ...],
+    *,
+    patience_seconds: float | None = None,
+    ending: bool = False,
+) -> Answer:
+    """End the run at its tracked step, or have the step tried again, and keep the trace. The answer of `fail`.
 
-    A trace that cannot be kept hides nothing: the context is in the run itself.
+    ending: its tools may still be ending. A trace that cannot be kept hides nothing: the context is in the run itself.
     """
     trace_id = str(uuid.uuid4())
     context = failures.build(
         record.tracked(), found, at=time.time(), trace_id=trace_id, trace_path=base.keys.trace(trace_id)
     )
-    status = failures.RULES[found.cause, found.kind].status
-    answer = base.tracker.fail(context, record.token, record.execution or "", status, patience)
+    ending = ending or (found.kind is Kind.WORKER_LOST and found.cause is Cause.KILLED and record.execution is not None)
+    ended = Ended(
+        token=record.token,
+        execution=record.execution or "",
+        status=failures.RULES[found.cause, found.kind].status,
+        retry_seconds=succession.retry_seconds(base, record, found),
+        uncertain=found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) and record.execution is not None,
+        hold_seconds=base.settings.takeover_seconds if ending else 0.0,
+        patience_seconds=patience_seconds,
+    )
+    once = connection.nonce()
+    answer = connection.insist(lambda: base.tracker.fail(context, ended, once), INSIST_SECONDS)
     if answer[0] == "ok":
-        keep_trace(base, Trace(context=context, error_chain=links))
+        keep_trace(base, Trace(context=context, error_chain=links, earlier=record.earlier))
     return answer
 
 
-def settle(base: Base, record: RunRecord) -> tuple[str, ...]:
+def settle(base: Base, record: RunRecord, found: Failure | None = None) -> Answer:
     """End a run that nobody works on any more: its worker's lease has lapsed, or its message never came.
 
     Refused as `held SECONDS` until the lost worker's tools must have ended.
     """
+    found = found or lost(record)
+    return _settle(base, record, found, base.settings.takeover_seconds)
+
+
+def lost(record: RunRecord) -> Failure:
+    """What there is to say of a run that nobody works on any more."""
     if record.status is RunStatus.RUNNING:
-        cause, summary = Cause.WORKER_LOST, f"worker {record.worker} was not heard of any more while it ran the step"
-    else:
-        cause, summary = Cause.LOST_MESSAGE, "no worker has taken the step's message"
-    found = Failure(Kind.WORKER_LOST, cause, "LostRun", summary)
-    patience = base.settings.takeover_seconds
-    return end_badly(base, record, found, (ChainLink(type="LostRun", message=summary),), patience)
+        summary = (
+            f"worker {record.worker} was not heard of any more while it ran the step: "
+            "whether the step was done is not known"
+        )
+        return Failure(Kind.WORKER_LOST, Cause.WORKER_LOST, "LostRun", summary)
+    return Failure(Kind.WORKER_LOST, Cause.LOST_MESSAGE, "LostRun", "no worker has taken the step's message")
+
+
+def cancelled(base: Base, record: RunRecord, mark: str) -> Answer:
+    """End a run that is to be cancelled and that nobody works on: it is due, it waits, or its worker is lost."""
+    found = Failure(Kind.CANCELLED, Cause.CANCELLED, errors.CancelledError.__name__, leases.words(mark))
+    return _settle(base, record, found, base.settings.takeover_seconds if record.execution else None)
+
+
+def late(base: Base, record: RunRecord) -> Answer:
+    """End a run that is due, or waits, past its own deadline."""
+    found = Failure(Kind.TIMEOUT, Cause.TIMED_OUT, errors.DeadlineError.__name__, "the run's deadline passed")
+    return _settle(base, record, found, None)
+
+
+def overdue(base: Base, execution: Execution) -> None:
+    """End a run whose step does not heed its deadline: not even its programs' end has ended it."""
+    record = base.store.run(execution.identity.run)
+    if record.execution != execution.name:
+        return
+    summary = "the step did not end at its deadline, not even after its programs were ended"
+    found = Failure(Kind.TIMEOUT, Cause.TIMED_OUT, errors.DeadlineError.__name__, summary)
+    logger.error("Step %s: %s", execution.identity.label, summary)
+    end_badly(base, record, found, (ChainLink(type=found.type, message=summary),), ending=True)
+
+
+def _settle(base: Base, record: RunRecord, found: Failure, patience_seconds: float | None) -> Answer:
+    links = (ChainLink(type=found.type, message=found.summary),)
+    return end_badly(base, record, found, links, patience_seconds=patience_seconds)
 
 
 def keep_trace(base: Base, trace: Trace) -> None:

@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import pulse, schedule
+from workers import pulse, reaper, schedule
 
 
 def _configuration() -> dict[str, Any]:
@@ -25,6 +25,7 @@ app = Celery(
 # A function: the settings are read when the app is first used, not when this module is imported.
 app.add_defaults(_configuration)
 app.steps["consumer"].add(pulse.Pulse)
+app.steps["worker"].add(reaper.Part)
 
 
 @after_setup_logger.connect

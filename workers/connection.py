@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -13,6 +15,11 @@ from redis.retry import Retry
 
 from config.settings import Settings
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_INSIST_PAUSE_SECONDS = 1.0
 _RETRIES = 3
 _PATIENT_RETRIES = 15
 _SOCKET_SECONDS = 10.0
@@ -44,6 +51,25 @@ def connect(settings: Settings, *, patient: bool = False, hurried: bool = False)
         health_check_interval=30,
     )
     return client
+
+
+def insist(call: Callable[[], T], seconds: float) -> T:
+    """The answer of `call`, asked for again and again for `seconds` while Redis does not take it.
+
+    For what has been done already and must be recorded: later is better than never.
+
+    Raises:
+        redis.RedisError: Redis did not take it in all that time.
+    """
+    last = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except redis.RedisError as error:
+            if time.monotonic() >= last:
+                raise
+            logger.warning("Not recorded yet, Redis does not take it: %s", error)
+            time.sleep(_INSIST_PAUSE_SECONDS)
 
 
 def nonce() -> str:

@@ -47,6 +47,30 @@ class Keys:
         """Sorted set: executions that run, when their lease lapses. Written by start, renew, end, fail; for ever."""
         return f"{self.prefix}:leases"
 
+    def retries(self) -> str:
+        """Sorted set: runs that wait to try a step again, from when on. Written by the scripts; for ever."""
+        return f"{self.prefix}:retries"
+
+    def cancels(self) -> str:
+        """Hash: live runs that are to be cancelled; by, reason, at as JSON. Written by the scripts; for ever."""
+        return f"{self.prefix}:cancels"
+
+    def deadlines(self) -> str:
+        """Sorted set: live runs that have a deadline, when it is. Written by the scripts; for ever."""
+        return f"{self.prefix}:deadlines"
+
+    def paused(self) -> str:
+        """String: by, reason, at as JSON: no step starts. Written by `stepmark pause`; until `stepmark unpause`."""
+        return f"{self.prefix}:paused"
+
+    def reaper(self) -> str:
+        """String: the lock of the one reaper that works. Written by it; for a few seconds."""
+        return f"{self.prefix}:reaper"
+
+    def server(self) -> str:
+        """Hash: Redis's own run_id; since, when it was first seen. Written by the reaper; for ever."""
+        return f"{self.prefix}:server"
+
     def queues(self) -> str:
         """Hash: `sent:Q` and `seen:Q`, step numbers a queue. Written by the scripts; for ever."""
         return f"{self.prefix}:queues"
@@ -98,3 +122,12 @@ class Keys:
     def tofu_audit(self, name: str) -> str:
         """Stream: what was done to the state by hand, who and why; about 1,000. By settle, force-unlock; for ever."""
         return f"{self.prefix}:tofu:{name}:audit"
+
+
+def moved(keys: Keys, run: str, environment: str) -> tuple[str, ...]:
+    """The keys of every script that moves a run, in their order."""
+    return (
+        *(keys.run(run), keys.run_events(run), keys.environment(environment), keys.facts(environment)),
+        *(keys.due(), keys.leases(), keys.queues(), keys.events()),
+        *(keys.retries(), keys.cancels(), keys.deadlines(), keys.paused()),
+    )

@@ -19,11 +19,12 @@ from tasks.environment import State
 from tasks.failure import RunStatus
 from tasks.identity import SCHEMA
 from tasks.workflows import WORKFLOWS
-from tasks.workflows.model import Workflow
-from workers import callbacks, chain
+from tasks.workflows.model import RUN, Workflow
+from workers import callbacks, chain, restarts
 from workers.connection import Script, nonce
+from workers.keys import moved
 from workers.records import RunRecord
-from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedError
+from workers.refusals import BusyError, ConflictError, HeldError, NotFoundError, RefusedError
 from workers.runtime import Base
 from workers.tracker import Place
 
@@ -38,6 +39,20 @@ class Request:
     trigger: str
     options: Options = field(default_factory=Options)
     revision: int | None = None
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a run is resumed. step: from where; None: from the one it failed in.
+
+    spec: what is declared now; None: as then. options: in place of the run's own.
+    skip: why that step is left out, in words; empty: it is not.
+    """
+
+    step: str | None = None
+    spec: EnvironmentSpec | None = None
+    options: Options | None = None
+    skip: str = ""
 
 
 class Launcher:
@@ -61,24 +76,27 @@ class Launcher:
             "options": json.dumps(dataclasses.asdict(request.options)),
             "revision": "" if request.revision is None else str(request.revision),
             "sources": [state.value for state in states.sources(workflows[0].running)],
-            "runs": [_run_fields(run, workflow) for run, workflow in zip(ids, workflows, strict=True)],
+            "runs": [
+                _run_fields(run, workflow, request.environment) for run, workflow in zip(ids, workflows, strict=True)
+            ],
         }
         token = content["runs"][0]["token"]
         place = Place(ids[0], token, 1, 1, request.environment.name, workflows[0].name, 1)
         return self._claim(request.environment.name, content, ids, place)
 
-    def resume(self, record: RunRecord, step: str | None, user: str, spec: EnvironmentSpec | None = None) -> Place:
-        """Begin a new epoch of a failed or lost run, from `step` or from the one it failed in.
+    def resume(self, record: RunRecord, wish: Resumption, user: str) -> Place:
+        """Begin a new epoch of a failed or lost run.
 
         Raises: as `launch`; NotFoundError: the workflow has no step of that name.
         """
-        index = _place_of(step, record)
+        index = _place_of(wish.step, record)
         if record.live:
             self._settle(record)
-        content = self._content(spec, user, f"resume by {user}") | {
+        options = "" if wish.options is None else json.dumps(dataclasses.asdict(wish.options))
+        content = self._content(wish.spec, user, f"resume by {user}") | {
             "environment": record.environment,
             "revision": "",
-            "resume": {"epoch": str(record.epoch), "index": index},
+            "resume": {"epoch": str(record.epoch), "index": index, "options": options, "skip": wish.skip},
         }
         place = Place(record.run, record.token, record.epoch + 1, 0, record.environment, record.workflow, index)
         return self._claim(record.environment, content, [record.run, *filter(None, [record.next])], place)
@@ -98,16 +116,8 @@ class Launcher:
     def _claim(self, environment: str, content: dict[str, Any], ids: list[str], place: Place) -> Place:
         keys = self._base.keys
         names = (
-            keys.environment(environment),
-            keys.facts(environment),
-            keys.environments(),
-            keys.due(),
-            keys.queues(),
-            keys.events(),
-            keys.runs(environment),
-            keys.run(ids[0]),
-            keys.run_events(ids[0]),
-            keys.run(ids[-1]),
+            *moved(keys, ids[0], environment),
+            *(keys.run(ids[-1]), keys.environments(), keys.runs(environment)),
         )
         answer = self._script(names, nonce(), json.dumps(content))
         if answer[0] == "busy":
@@ -128,9 +138,11 @@ class Launcher:
         Raises:
             BusyError: its worker is alive, or may be.
         """
-        waits = record.status is RunStatus.QUEUED and not self._base.store.overtaken(record)
-        if waits or record.display is RunStatus.RUNNING:
+        waits = record.status is RunStatus.QUEUED and not self._base.store.overtaken([record])
+        if waits or record.display in (RunStatus.RUNNING, RunStatus.WAITING):
             raise busy(record)
+        if quiet := restarts.quiet_seconds(self._base):
+            raise busy(record, quiet)
         answer = callbacks.settle(self._base, record)
         if answer[0] == "held":
             raise busy(record, float(answer[1]))
@@ -139,6 +151,9 @@ class Launcher:
         what, detail = answer[0], answer[1]
         if what == "busy":
             raise busy(self._base.store.run(detail))
+        if what == "held":
+            advice = f"its last worker's tools may still be ending; try again in {float(detail):.0f} s"
+            raise HeldError(f"environment {environment} is held", advice, float(detail))
         if what == "state":
             whose = "the last run of" if detail in set(RunStatus) else "environment"
             raise RefusedError(f"{whose} {environment} is {detail}", _ADVICE.get(detail, "see `stepmark show`"))
@@ -189,8 +204,9 @@ def busy(record: RunRecord, seconds: float | None = None) -> BusyError:
     return BusyError(held, advice, record.environment, record.run)
 
 
-def _run_fields(run: str, workflow: Workflow) -> dict[str, Any]:
+def _run_fields(run: str, workflow: Workflow, environment: EnvironmentSpec) -> dict[str, Any]:
     return {
+        "deadline_seconds": environment.parameters.timeouts.get(RUN, workflow.timeout_seconds),
         "run": run,
         "token": secrets.token_hex(16),
         "workflow": workflow.name,

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import redis
 
+from tasks import errors
 from tasks.adapters.process import Lifeline
+from workers import handover
 from workers.connection import Script
 from workers.keys import Keys
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What to do for an execution while its lease is held. asked_at, last: on the monotonic clock.
+
+    asked_at: when the lease was asked for; it cannot be older than that. tick: called after each renewal.
+    last: when even a step that cannot be interrupted must have ended; overdue: called once if it has not.
+    """
+
+    asked_at: float
+    last: float
+    tick: Callable[[], None]
+    overdue: Callable[[], None]
 
 
 class Leases:
@@ -26,29 +44,26 @@ class Leases:
 
     def __init__(self, client: redis.Redis, keys: Keys, *, lease_seconds: float, renew_seconds: float) -> None:
         self._renew = Script(client, "renew")
-        self._key = keys.leases()
+        self._keys = (keys.leases(), keys.cancels())
         self._lease_seconds = lease_seconds
         self._renew_seconds = renew_seconds
-        self._held: dict[str, tuple[Lifeline, Callable[[], None]]] = {}
+        self._held: dict[str, tuple[Lifeline, Hold]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def hold(self, execution: str, asked_at: float, tick: Callable[[], None]) -> Iterator[Lifeline]:
-        """Renew the lease of `execution` while the block lasts; `tick` is called after each renewal.
-
-        asked_at: when the lease was asked for, on the monotonic clock; it cannot be older than that.
-        """
+    def hold(self, execution: str, hold: Hold) -> Iterator[Lifeline]:
+        """Renew the lease of `execution` while the block lasts."""
         lifeline = Lifeline()
-        lifeline.feed(self._left(asked_at))
+        lifeline.feed(self._left(hold.asked_at))
         with self._lock:
-            self._held[execution] = (lifeline, tick)
+            self._held[execution] = (lifeline, hold)
             self._begin()
         try:
             yield lifeline
         finally:
             with self._lock:
-                del self._held[execution]
+                self._held.pop(execution, None)
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -58,29 +73,51 @@ class Leases:
     def _loop(self) -> None:
         while True:
             time.sleep(self._renew_seconds)
-            with self._lock:
-                held = dict(self._held)
             try:
-                self.renew(held)
+                self.look(time.monotonic())
             except Exception:  # whatever it was, the leases of the others still have to be renewed
                 logger.exception("Leases could not be looked after")
 
-    def renew(self, held: dict[str, tuple[Lifeline, Callable[[], None]]]) -> None:
-        """Renew these leases once; feed the lifelines of the good ones and cut those of the lost ones."""
+    def look(self, at: float) -> None:
+        """Look after all leases once, at `at` on the monotonic clock."""
+        with self._lock:
+            late = {name: held for name, held in self._held.items() if at >= held[1].last}
+            for name in late:
+                del self._held[name]
+            held = dict(self._held)
+        for lifeline, hold in late.values():
+            lifeline.cut(errors.DeadlineError("the step did not end at its deadline"))
+            threading.Thread(target=hold.overdue, name="overdue", daemon=True).start()
+        if handover.asked():
+            for lifeline, _ in held.values():
+                lifeline.cut(errors.HandOverError("its worker stops"))
+        self.renew(held)
+
+    def renew(self, held: Mapping[str, tuple[Lifeline, Hold]]) -> None:
+        """Renew these leases once; feed the lifelines of the good ones, cut those of the lost and the cancelled."""
         if not held:
             return
         asked_at = time.monotonic()
         try:
-            lost = set(self._renew([self._key], self._lease_seconds, *held))
+            lost, cancelled = self._renew(self._keys, self._lease_seconds, *held)
         except redis.RedisError as error:
             logger.warning("Leases were not renewed: %s", error)
             return
-        for execution, (lifeline, tick) in held.items():
+        why = dict(zip(cancelled[::2], cancelled[1::2], strict=True))
+        for execution, (lifeline, hold) in held.items():
             if execution in lost:
-                lifeline.cut("its lease is gone")
+                lifeline.cut(errors.LeaseLostError("its lease is gone"))
                 continue
+            if execution in why:
+                lifeline.cut(errors.CancelledError(words(why[execution])))
             lifeline.feed(self._left(asked_at))
-            tick()
+            hold.tick()
 
     def _left(self, asked_at: float) -> float:
         return max(0.0, self._lease_seconds - (time.monotonic() - asked_at))
+
+
+def words(mark: str) -> str:
+    """Who cancelled, and why, from the mark in Redis: {"by": "ann@desk", "reason": "wrong size", "at": 1.5}."""
+    content = json.loads(mark)
+    return f"cancelled by {content['by']}: {content['reason'] or 'no reason given'}"

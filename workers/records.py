@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tasks.environment import State
-from tasks.failure import CompletedStep, FailureContext, RunStatus, TrackedStep
+from tasks.failure import CompletedStep, EarlierAttempt, FailureContext, RunStatus, TrackedStep
 
 
 class _Record(BaseModel):
@@ -43,7 +43,8 @@ class EnvironmentRecord(_Record):
 class RunRecord(_Record):
     """A run as kept, and whether its lease is good. Times are Unix seconds.
 
-    index, step: the place: due when `queued`, held when `running`. read_at: by Redis.
+    index, step: the place: due when `queued`, held when `running`, tried again at `due_at` when `waiting`.
+    retried: how often the step was tried again by itself; earlier: what failed before, if it was. read_at: by Redis.
     lease_until: None when no step runs.
     """
 
@@ -65,6 +66,8 @@ class RunRecord(_Record):
     step_started_at: float | None = None
     due_at: float | None = None
     due_number: int | None = None
+    deadline_at: float | None = None
+    retried: int = 0
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -73,6 +76,7 @@ class RunRecord(_Record):
     trigger: str
     next: str | None = None
     completed: tuple[CompletedStep, ...] = ()
+    earlier: tuple[EarlierAttempt, ...] = ()
     failure: FailureContext | None = None
     lease_until: float | None = None
     read_at: float
@@ -84,9 +88,14 @@ class RunRecord(_Record):
         return RunStatus.LOST if self.status is RunStatus.RUNNING and lapsed else self.status
 
     @property
+    def queue(self) -> str:
+        """The queue of the tracked step."""
+        return self.queues[(self.index or 1) - 1]
+
+    @property
     def live(self) -> bool:
         """Whether the run still holds its environment."""
-        return self.status in (RunStatus.QUEUED, RunStatus.RUNNING)
+        return self.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
 
     def tracked(self) -> TrackedStep:
         """The place that the tracker has recorded."""
@@ -113,5 +122,8 @@ def run_record(content: Mapping[str, str], *, lease_until: float | None, read_at
     values["names"] = json.loads(content["names"])
     values["queues"] = json.loads(content["queues"])
     values["completed"] = sorted(ended, key=lambda step: int(step["index"]))
+    index = content.get("index", "")
+    values["retried"] = content.get(f"retried:{index}") or 0
+    values["earlier"] = json.loads(content.get(f"earlier:{index}") or "[]")
     values["failure"] = json.loads(content["failure"]) if content.get("failure") else None
     return RunRecord.model_validate({**values, "lease_until": lease_until, "read_at": read_at})

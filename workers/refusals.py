@@ -28,6 +28,16 @@ class BusyError(RefusedError):
         self.run = run
 
 
+class HeldError(RefusedError):
+    """The tools of the last run may still be ending. Arguments: as RefusedError, then for how many seconds."""
+
+    def __init__(self, problem: str, advice: str, seconds: float) -> None:
+        StepmarkError.__init__(self, problem, advice, seconds)
+        self.problem = problem
+        self.advice = advice
+        self.seconds = seconds
+
+
 class ConflictError(RefusedError):
     """Somebody else changed it since it was read."""
 

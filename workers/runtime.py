@@ -33,6 +33,11 @@ class Base:
     store: Store
     tracker: Tracker
 
+    def now(self) -> float:
+        """Unix time by Redis's clock, which all leases go by."""
+        seconds, microseconds = self.client.time()
+        return seconds + microseconds / 1e6
+
     @property
     def retention_seconds(self) -> int:
         """How long runs, logs and traces are kept."""

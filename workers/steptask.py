@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import time
 import traceback
 from collections.abc import Callable
 from typing import Any
 
+from billiard import current_process
 from celery import Task
 from celery.exceptions import Ignore
 
 from config import logs
 from tasks import failure as failures
-from tasks.adapters.process import Redactor, Session
+from tasks.adapters.process import STUCK_SECONDS, Redactor, Session
 from tasks.context import StepContext
-from tasks.errors import ConfigurationError, Kind, LeaseLostError, StepmarkError
+from tasks.errors import ConfigurationError, HandOverError, Kind, LeaseLostError, StepmarkError
 from tasks.facts import Facts
 from tasks.identity import StepIdentity
-from tasks.result import Result
+from tasks.result import Ending, Result
 from tasks.workflows import WORKFLOWS
-from workers import chain, classify, runtime, workspaces
+from workers import callbacks, chain, classify, runtime, succession, workspaces
+from workers.connection import insist, nonce
+from workers.leases import Hold
 from workers.runlog import RunLog
 from workers.runtime import Runtime
 from workers.tofustate import Owner
@@ -30,6 +34,11 @@ from workers.tracker import Execution, Place, StaleError
 logger = logging.getLogger(__name__)
 
 Body = Callable[[Facts, StepContext], Result]
+
+# How long what was done may wait for a Redis that takes it. Nobody else goes on with the run before it has.
+INSIST_SECONDS = 600.0
+# Beyond a step's deadline and the graces of its programs.
+OVERDUE_SECONDS = STUCK_SECONDS + 5.0
 
 
 class StepFailedError(StepmarkError):
@@ -55,6 +64,9 @@ class TrackedTask(Task):
         with logs.step(execution.identity.run, execution.identity.environment, execution.identity.step):
             try:
                 following = Performance(runtime.current(), execution, self.request.redact).perform(self.run)
+            except HandOverError as error:
+                succession.hand_over(runtime.current(), self.app, execution)
+                raise Ignore(str(error)) from error
             except (StaleError, LeaseLostError) as error:
                 logger.warning("The step is no longer ours: %s", error)
                 raise Ignore(str(error)) from error
@@ -110,27 +122,41 @@ class Performance:
             self.execution.attempt,
             self.runtime.retention_seconds,
         )
-        with self.runtime.leases.hold(self.execution.name, self.execution.asked_at, log.flush) as lifeline:
-            session = Session(
-                deadline=time.monotonic() + self._timeout_seconds(),
-                write=log.write,
-                redact=self.redact,
-                lifeline=lifeline,
-                grace_seconds=self.runtime.settings.grace_seconds,
-            )
+        deadline = time.monotonic() + self._timeout_seconds()
+        grace = self.runtime.settings.grace_seconds
+        last = deadline + 2 * grace + OVERDUE_SECONDS
+        hold = Hold(self.execution.asked_at, last, log.flush, self._overdue)
+        with self.runtime.leases.hold(self.execution.name, hold) as lifeline:
+            session = Session(deadline, log.write, self.redact, lifeline, grace)
             try:
-                result = self._in_workspace(body, session)
+                result = self._result(body, session)
             finally:
                 log.flush()
             result = dataclasses.replace(result, note=failures.one_line(self.redact(result.note)))
-            following = self.runtime.tracker.end(self.execution, result)
+            once = nonce()
+            following = insist(lambda: self.runtime.tracker.end(self.execution, result, once), INSIST_SECONDS)
         logger.info("Step %s ended: %s", message.label, result.ending.value)
         return following
 
+    def _result(self, body: Body, session: Session) -> Result:
+        if self.execution.skip:
+            return Result(self.execution.facts, Ending.SKIPPED, self.execution.skip)
+        return self._in_workspace(body, session)
+
     def _timeout_seconds(self) -> float:
+        """How long the step may take: its own time, but not past the end of the run's."""
         message = self.execution.identity
         chosen = self.execution.environment.parameters.timeouts.get(message.step)
-        return chosen or WORKFLOWS[message.workflow].steps[message.index - 1].timeout_seconds
+        seconds = chosen or WORKFLOWS[message.workflow].steps[message.index - 1].timeout_seconds
+        if self.execution.deadline_at is None:
+            return seconds
+        return min(seconds, self.execution.deadline_at - self.execution.started_at)
+
+    def _overdue(self) -> None:
+        """End the run over a step that does not heed its deadline; a pool's process is ended with it."""
+        callbacks.overdue(self.runtime, self.execution)
+        if current_process().name != "MainProcess":
+            os._exit(os.EX_SOFTWARE)
 
     def _in_workspace(self, body: Body, session: Session) -> Result:
         message = self.execution.identity
@@ -157,8 +183,11 @@ class Performance:
 
     def _keep(self, before: str) -> None:
         message = self.execution.identity
-        kept = self.runtime.workspaces.keep(
-            message.environment, run=message.run, token=message.token, execution=self.execution.name, before=before
+        kept = insist(
+            lambda: self.runtime.workspaces.keep(
+                message.environment, run=message.run, token=message.token, execution=self.execution.name, before=before
+            ),
+            INSIST_SECONDS,
         )
         if not kept:
             raise StaleError("another execution has gone on with the run")

@@ -75,12 +75,16 @@ class Store:
         )
         return {record.run: record for record in records}
 
-    def overtaken(self, record: RunRecord) -> bool:
-        """Whether the message of a queued run must be lost: a later one of its queue was started, or none is left."""
-        queue = record.queues[(record.index or 1) - 1]
-        seen = cast("str | None", self.client.hget(self.keys.queues(), f"seen:{queue}"))
-        waiting = self.client.llen(queue)
-        return waiting == 0 or int(seen or 0) > (record.due_number or 0)
+    def overtaken(self, records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
+        """Those queued runs whose message must be lost: a later one of its queue was started, or none is left."""
+        due = [record for record in records if record.status is RunStatus.QUEUED]
+        marks = cast("dict[str, str]", self.client.hgetall(self.keys.queues())) if due else {}
+        waiting = {queue: self.client.llen(queue) for queue in {record.queue for record in due}}
+        return tuple(
+            record
+            for record in due
+            if not waiting[record.queue] or int(marks.get(f"seen:{record.queue}", 0)) > (record.due_number or 0)
+        )
 
     def history(self, environment: str) -> tuple[str, ...]:
         """The ids of an environment's runs, newest first."""

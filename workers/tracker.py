@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import cast
 
 import redis
@@ -17,7 +18,11 @@ from tasks.identity import SCHEMA, StepIdentity
 from tasks.result import Result
 from workers import store
 from workers.connection import Script, nonce
-from workers.keys import Keys
+from workers.keys import Keys, moved
+from workers.records import RunRecord
+
+Answer = tuple[str, ...]
+"""A script's answer: its first word says what it is."""
 
 
 class StaleError(Exception):
@@ -30,7 +35,8 @@ class Execution:
 
     asked_at: when its lease was asked for, on the monotonic clock. started_at: Unix seconds, by Redis.
     following: the run that goes on after this one's last step, or empty.
-    uncertain: nobody knows what the execution before this one has done.
+    uncertain: nobody knows what the execution before this one has done. deadline_at: the run's own, by Redis.
+    skip: why an operator leaves this step out, or empty.
     """
 
     identity: StepIdentity
@@ -42,6 +48,8 @@ class Execution:
     environment: EnvironmentSpec
     following: str
     uncertain: bool
+    deadline_at: float | None
+    skip: str
     facts: Facts
 
 
@@ -58,12 +66,38 @@ class Place:
     index: int
 
 
+class Why(StrEnum):
+    """Why a live run goes on under a new epoch."""
+
+    RETRY = "retry"
+    TAKEN_OVER = "taken-over"
+    HANDED_OVER = "handed-over"
+    SENT_AGAIN = "sent-again"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What `fail` is told beside the context. execution: empty if the step was due and never started.
+
+    retry_seconds: until it is tried again; None: never. uncertain: nobody knows what the step has done.
+    hold_seconds: for so long its tools may still be ending. patience_seconds: only if the lease lapsed so long ago.
+    """
+
+    token: str
+    execution: str
+    status: RunStatus
+    retry_seconds: float | None = None
+    uncertain: bool = False
+    hold_seconds: float = 0.0
+    patience_seconds: float | None = None
+
+
 class Tracker:
     """Every method is one round trip, and raises redis.RedisError when Redis does not take it."""
 
     def __init__(self, client: redis.Redis, keys: Keys, *, lease_seconds: float, retention_seconds: int) -> None:
-        self._start, self._end, self._fail = (
-            Script(client, name, moves_runs=True) for name in ("start", "end", "fail")
+        self._start, self._end, self._fail, self._again, self._cancel = (
+            Script(client, name, moves_runs=True) for name in ("start", "end", "fail", "again", "cancel")
         )
         self._keys = keys
         self._lease_seconds = lease_seconds
@@ -77,11 +111,11 @@ class Tracker:
         """
         asked_at = time.monotonic()
         answer = self._start(
-            (*self._moved(message.run, message.environment), self._keys.queues(), self._keys.events()),
+            moved(self._keys, message.run, message.environment),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
             *(message.step, worker, self._lease_seconds, SCHEMA),
         )
-        name, attempt, at, options, spec, following, uncertain, *facts = _granted(answer)
+        name, attempt, at, options, spec, following, uncertain, deadline, skip, *facts = _granted(answer)
         return Execution(
             identity=message,
             name=name,
@@ -92,11 +126,15 @@ class Tracker:
             environment=EnvironmentSpec.model_validate_json(spec),
             following=following,
             uncertain=bool(uncertain),
+            deadline_at=float(deadline) if deadline else None,
+            skip=skip,
             facts=store.parse_facts(dict(zip(facts[::2], facts[1::2], strict=True))),
         )
 
-    def end(self, execution: Execution, result: Result) -> Place | None:
+    def end(self, execution: Execution, result: Result, once: str = "") -> Place | None:
         """Record that the step ended well. The place to send messages for, if another run goes on from here.
+
+        once: a nonce; asked again with the same one, it answers the same. Empty: one is drawn.
 
         Raises:
             StaleError: the execution is no longer the one that runs.
@@ -106,11 +144,10 @@ class Tracker:
         following = execution.following or message.run
         answer = self._end(
             (
-                *self._moved(message.run, message.environment),
-                *(self._keys.queues(), self._keys.events()),
+                *moved(self._keys, message.run, message.environment),
                 *(self._keys.run(following), self._keys.run_events(following)),
             ),
-            *(nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
+            *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
             *(self._retention_seconds, *(word for pair in learned.items() for word in pair)),
         )
         what, *rest = _granted(answer)
@@ -119,33 +156,46 @@ class Tracker:
         run, token, epoch, delivery, workflow = rest
         return Place(run, token, int(epoch), int(delivery), message.environment, workflow, 1)
 
-    def fail(
-        self, context: FailureContext, token: str, execution: str, status: RunStatus, patience: float | None = None
-    ) -> tuple[str, ...]:
-        """End the run badly at the context's place. The script's answer: `ok`, or a refusal that changed nothing.
+    def fail(self, context: FailureContext, ended: Ended, once: str) -> Answer:
+        """End the run badly at the context's place, or have the step tried again.
 
-        patience: only if the lease has lapsed for so many seconds.
+        once: as for `end`. The answer: `ok STATUS`, or a refusal that changed nothing.
         """
-        keys = self._keys
-        run, events, environment, _, due, leases = self._moved(context.run_id, context.environment)
-        answer = self._fail(
-            (run, events, environment, due, leases, keys.events()),
-            *(nonce(), token, context.epoch, context.step_index, execution, status.value, context.model_dump_json()),
-            *(context.error_kind.value, context.error_summary),
-            *("" if patience is None else patience, self._retention_seconds),
+        request = {
+            "token": ended.token,
+            "epoch": str(context.epoch),
+            "index": str(context.step_index),
+            "execution": ended.execution,
+            "status": ended.status.value,
+            "context": context.model_dump_json(),
+            "kind": context.error_kind.value,
+            "summary": context.error_summary,
+            "trace": context.trace_id,
+            "retry": "" if ended.retry_seconds is None else ended.retry_seconds,
+            "uncertain": ended.uncertain,
+            "hold": ended.hold_seconds,
+            "patience": "" if ended.patience_seconds is None else ended.patience_seconds,
+            "retention": self._retention_seconds,
+        }
+        keys = moved(self._keys, context.run_id, context.environment)
+        return tuple(cast("list[str]", self._fail(keys, once, json.dumps(request))))
+
+    def again(self, record: RunRecord, why: Why, *, patience_seconds: float | None, limit: int = 0) -> Answer:
+        """Begin a new epoch of a live run at its tracked step. `ok EPOCH DELIVERY`, or a refusal that changed nothing.
+
+        limit: how often the step may be taken over, or sent again.
+        """
+        answer = self._again(
+            moved(self._keys, record.run, record.environment),
+            *(nonce(), record.token, record.epoch, record.index or 1, record.execution or "", why.value),
+            *("" if patience_seconds is None else patience_seconds, limit),
         )
         return tuple(cast("list[str]", answer))
 
-    def _moved(self, run: str, environment: str) -> tuple[str, ...]:
-        keys = self._keys
-        return (
-            keys.run(run),
-            keys.run_events(run),
-            keys.environment(environment),
-            keys.facts(environment),
-            keys.due(),
-            keys.leases(),
-        )
+    def cancel(self, record: RunRecord, user: str, reason: str) -> Answer:
+        """Have a live run end: `ok STATUS`, where it was; or a refusal."""
+        answer = self._cancel(moved(self._keys, record.run, record.environment), user, reason)
+        return tuple(cast("list[str]", answer))
 
 
 def _granted(answer: list[str]) -> list[str]:

@@ -17,14 +17,14 @@ class Lifeline:
 
     Each program runs under a guard process of its own, at the far end of a socket. `feed` tells every guard that the
     lease is good for `seconds` more; a guard that is not fed in time, or whose worker dies, ends its program's process
-    group. `cut` ends them now; whoever runs or starts one afterwards gets LeaseLostError. Before the first `feed` only
+    group. `cut` ends them now; whoever runs or starts one afterwards gets its error. Before the first `feed` only
     the worker's death and `cut` count. Any thread may call anything.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._cut = threading.Event()
-        self._reason = ""
+        self._error: errors.StepmarkError | None = None
         self._good_until = math.inf
         self._guards: set[socket.socket] = set()
 
@@ -34,10 +34,10 @@ class Lifeline:
             self._good_until = guard.clock() + seconds
             self._send(f"good {self._good_until}")
 
-    def cut(self, reason: str) -> None:
-        """End all programs, and let none begin. The first reason stands."""
+    def cut(self, error: errors.StepmarkError) -> None:
+        """End all programs, and let none begin: whoever asks gets `error`. The first one stands."""
         with self._lock:
-            self._reason = self._reason or reason
+            self._error = self._error or error
             self._cut.set()
             self._send("end")
 
@@ -45,10 +45,10 @@ class Lifeline:
         """Do nothing while the lease holds.
 
         Raises:
-            LeaseLostError: it was cut, or not fed in time.
+            LeaseLostError: it was not fed in time. What it was cut with: it was cut.
         """
-        if self._cut.is_set():
-            raise errors.LeaseLostError(self._reason)
+        if self._error is not None:
+            raise type(self._error)(*self._error.args)
         if guard.clock() >= self._good_until:
             raise errors.LeaseLostError("its lease was not renewed in time")
 

@@ -44,6 +44,7 @@ class Command:
 
     env: added to a small base environment (PATH, HOME, LANG, TMPDIR …), not to all of the worker's.
     timeout_seconds: at most this long, and never past the session's deadline. input: sent to its standard input.
+    shown: what people see of it, as in errors, instead of all its words.
     """
 
     argv: tuple[str, ...]
@@ -51,6 +52,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_seconds: float | None = None
     input: str | None = None
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def run(command: Command, session: Session) -> Completed:
     Raises:
         ToolMissingError: the program is not there.
         DeadlineError: it ran past its time, and its process group has been ended.
-        LeaseLostError: the lifeline was cut, and its process group has been ended.
+        LeaseLostError, or what the lifeline was cut with: it was cut, and its process group has been ended.
         ToolError: it could not be started, or its guard was killed.
     """
     began = time.monotonic()
@@ -229,7 +231,7 @@ def _base_environment() -> dict[str, str]:
 
 
 def _text(command: Command, session: Session) -> str:
-    return session.redact(shlex.join(command.argv))
+    return session.redact(command.shown or shlex.join(command.argv))
 
 
 def _not_started(command: Command, session: Session, error: OSError) -> errors.StepmarkError:
@@ -251,7 +253,10 @@ def _judge(command: Command, session: Session, run_: _Run, seconds: float) -> No
             summary = f"{command.argv[0]} did not end within {seconds:.3g} s"
             raise errors.DeadlineError(summary, _text(command, session), None, tail)
         case "told" | "lapsed" | "abandoned":
-            session.lifeline.check()
+            try:
+                session.lifeline.check()
+            except errors.ToolError as error:
+                raise type(error)(error.summary, _text(command, session), None, tail) from None
             raise errors.LeaseLostError("its lease was not renewed in time")
     if "exited" not in run_.said or "ending" in run_.said:
         how = "terminated" if "exited" in run_.said else "killed"

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.environment import State
+from tasks.errors import Kind
 from tasks.steps.registry import StepTask
+
+RUN = "run"
+"""Among a fleet file's `timeouts`: the deadline of a whole run. No step is called so."""
 
 
 class Queue(StrEnum):
@@ -28,6 +32,29 @@ class Unknown(StrEnum):
 
 
 @dataclass(frozen=True)
+class Retry:
+    """Which failures of a step are tried again, and after how long.
+
+    attempts: in all, the first one counted. The wait doubles from `first_seconds` up to `ceiling_seconds`; a draw takes
+    off up to half of it, so that hosts which failed together do not come back together.
+    """
+
+    kinds: frozenset[Kind] = frozenset({Kind.NETWORK_CONNECTIVITY, Kind.QUOTA, Kind.STATE_PERSISTENCE})
+    attempts: int = 3
+    first_seconds: float = 5.0
+    ceiling_seconds: float = 60.0
+
+    def wait_seconds(self, kind: Kind, retried: int, draw: float) -> float | None:
+        """How long to wait after a failure of this kind when `retried` were waited for before; None: no more.
+
+        draw: at random, from 0 to 1.
+        """
+        if kind not in self.kinds or retried + 1 >= self.attempts:
+            return None
+        return min(self.ceiling_seconds, self.first_seconds * 2.0**retried) * (1 - draw / 2)
+
+
+@dataclass(frozen=True)
 class Step:
     """A place in a workflow: its name, which is recorded, shown and typed; and the task that works there."""
 
@@ -36,12 +63,14 @@ class Step:
     queue: Queue = Queue.TOOLS
     timeout_seconds: float = 600.0
     unknown: Unknown = Unknown.RERUN
+    retry: Retry = Retry()
 
 
 @dataclass(frozen=True)
 class Workflow:
     """Steps in order, and the states that an environment is in while they run and afterwards.
 
+    timeout_seconds: of a whole run, retries and waiting included.
     done, failed: None means back to the state that it came from.
     """
 
@@ -50,6 +79,7 @@ class Workflow:
     running: State
     done: State | None
     failed: State | None
+    timeout_seconds: float = 4 * 3600.0
 
     def index(self, name: str) -> int:
         """The place of the step called `name`, from 1.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from tasks.environment import State
 from tasks.steps import ansible, ssh, tofu
-from tasks.workflows.model import Queue, Step, Unknown, Workflow
+from tasks.workflows.model import Queue, Retry, Step, Unknown, Workflow
+
+# A provider's limit of calls is over in minutes.
+_LIMITS = Retry(first_seconds=30, ceiling_seconds=300)
 
 PROVISION = Workflow(
     "provision",
@@ -13,7 +16,7 @@ PROVISION = Workflow(
         Step("opentofu-init", tofu.init, timeout_seconds=300),
         Step("opentofu-validate", tofu.validate, timeout_seconds=120),
         Step("opentofu-plan", tofu.plan, timeout_seconds=600),
-        Step("opentofu-apply", tofu.apply, timeout_seconds=1800, unknown=Unknown.VERIFY),
+        Step("opentofu-apply", tofu.apply, timeout_seconds=1800, unknown=Unknown.VERIFY, retry=_LIMITS),
         Step("get-instance-info", tofu.read_instance, timeout_seconds=120),
         Step("render-ansible-templates", ansible.render, timeout_seconds=60),
         Step("wait-ssh-connectivity", ssh.wait, Queue.WAIT, timeout_seconds=300),

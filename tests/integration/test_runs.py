@@ -18,7 +18,7 @@ from tests.integration import scripted
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.support import poll
 from workers import chain, runlog
-from workers.launch import Launcher
+from workers.launch import Launcher, Resumption
 from workers.refusals import BusyError, ConflictError, RefusedError
 from workers.runtime import Base
 
@@ -129,7 +129,7 @@ def test_resume_goes_on_from_the_failed_step_with_the_facts(base: Base, launcher
     assert base.store.facts("web-1").address == "127.1.2.3"
     before = len(ran(steps_log))
 
-    launcher.resume(failed, None, "another@here")
+    launcher.resume(failed, Resumption(), "another@here")
 
     run = ended(base, failed.run)
     assert run.next
@@ -144,10 +144,10 @@ def test_resume_goes_on_from_the_failed_step_with_the_facts(base: Base, launcher
 def test_retry_goes_on_from_an_earlier_step_only(base: Base, launcher: Launcher, steps_log: Path) -> None:
     failed = ended(base, launcher.launch(request(spec(fail="tofu.apply"))).run)
     with pytest.raises(RefusedError, match="comes after"):
-        launcher.resume(failed, "cloud-init-wait", "tester@here")
+        launcher.resume(failed, Resumption("cloud-init-wait"), "tester@here")
     before = len(ran(steps_log))
 
-    launcher.resume(failed, "opentofu-validate", "tester@here")
+    launcher.resume(failed, Resumption("opentofu-validate"), "tester@here")
 
     assert ended(base, failed.run).status is RunStatus.SUCCEEDED
     assert ran(steps_log)[before] == "tofu.validate"
@@ -167,7 +167,7 @@ def test_duplicate_and_stale_messages_run_nothing(
     poll(lambda: base.client.llen("tools") == 0)
     again = launcher.launch(request(spec(fail="tofu.plan", times="2")))
     failed = ended(base, again.run)
-    launcher.resume(failed, None, "tester@here")
+    launcher.resume(failed, Resumption(), "tester@here")
     chain.send(scripted.app, again)
     assert ended(base, again.run).status is RunStatus.SUCCEEDED
     tasks = ran(steps_log)
@@ -247,7 +247,7 @@ def test_a_slow_queue_is_not_a_lost_message(base: Base, launcher: Launcher) -> N
     first, second = launcher.launch(request(spec())), launcher.launch(request(spec("web-2")))
     for place in (first, second):
         with pytest.raises(BusyError, match="1/9 render-opentofu-templates"):
-            launcher.resume(base.store.run(place.run), None, "tester@here")
+            launcher.resume(base.store.run(place.run), Resumption(), "tester@here")
     base.client.delete("tools")
 
     poll(lambda: _resumed(launcher, base, first.run), every=0.5)
@@ -283,7 +283,7 @@ def test_a_run_whose_worker_died_is_lost_and_can_be_resumed(
 
 def _resumed(launcher: Launcher, base: Base, run: str) -> bool:
     try:
-        launcher.resume(base.store.run(run), None, "tester@here")
+        launcher.resume(base.store.run(run), Resumption(), "tester@here")
     except BusyError:
         return False
     return True

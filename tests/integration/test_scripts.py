@@ -17,7 +17,7 @@ from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
 from tests.support import poll
 from workers import callbacks, connection
-from workers.launch import Launcher
+from workers.launch import Launcher, Resumption
 from workers.refusals import BusyError, RefusedError
 from workers.runtime import Base
 from workers.tracker import Execution, Place, StaleError
@@ -166,7 +166,7 @@ def test_end_stores_what_was_learned_and_makes_the_next_step_due(base: Base, exe
 def test_end_of_another_epoch_stores_nothing(base: Base, launcher: Launcher, execution: Execution) -> None:
     """A worker that wakes up after the run was failed and resumed without it."""
     fail(base, execution.identity.run)
-    launcher.resume(base.store.run(execution.identity.run), None, "tester@here")
+    launcher.resume(base.store.run(execution.identity.run), Resumption(), "tester@here")
     before = snapshot(base)
 
     with pytest.raises(StaleError):
@@ -175,7 +175,7 @@ def test_end_of_another_epoch_stores_nothing(base: Base, launcher: Launcher, exe
 
 
 def test_the_first_failure_wins(base: Base, execution: Execution) -> None:
-    assert fail(base, execution.identity.run, "the first") == ("ok",)
+    assert fail(base, execution.identity.run, "the first") == ("ok", "failed")
     before = snapshot(base)
     run = base.store.run(execution.identity.run)
     assert run.failure
@@ -211,7 +211,7 @@ def test_a_run_that_runs_is_not_resumed(base: Base, launcher: Launcher, executio
     before = snapshot(base)
 
     with pytest.raises(BusyError) as refused:
-        launcher.resume(base.store.run(execution.identity.run), None, "tester@here")
+        launcher.resume(base.store.run(execution.identity.run), Resumption(), "tester@here")
 
     assert refused.value.advice == "`stepmark status web-1` shows it"
     assert snapshot(base) == before
@@ -243,7 +243,8 @@ def test_leases_are_renewed_and_a_lost_one_ends_the_tools(base: Base, execution:
     time.sleep(0.01)
     renew = connection.Script(base.client, "renew")
 
-    assert renew([base.keys.leases()], 60, execution.name, "gone.1.1.1") == ["gone.1.1.1"]
+    leases = [base.keys.leases(), base.keys.cancels()]
+    assert renew(leases, 60, execution.name, "gone.1.1.1") == [["gone.1.1.1"], []]
     assert (base.store.run(execution.identity.run).lease_until or 0.0) > from_start + 50
 
 
@@ -281,7 +282,7 @@ def test_a_run_of_other_steps_is_not_resumed(base: Base, launcher: Launcher, exe
     run = base.store.run(execution.identity.run)
 
     with pytest.raises(RefusedError, match="has other steps now"):
-        launcher.resume(run.model_copy(update={"names": ("check-disk", *run.names)}), None, "tester@here")
+        launcher.resume(run.model_copy(update={"names": ("check-disk", *run.names)}), Resumption(), "tester@here")
 
 
 def test_a_plan_leaves_the_run_that_can_be_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:
@@ -295,7 +296,7 @@ def test_a_plan_leaves_the_run_that_can_be_resumed(base: Base, launcher: Launche
     after = base.store.environment("web-1")
     assert started.environment.labels == {"colour": "red"}
     assert (after.last_run, after.spec, after.state) == (before.last_run, before.spec, before.state)
-    assert launcher.resume(base.store.run(execution.identity.run), None, "tester@here").epoch == 2
+    assert launcher.resume(base.store.run(execution.identity.run), Resumption(), "tester@here").epoch == 2
 
 
 def test_the_provider_of_a_host_that_there_is_cannot_be_changed(

@@ -15,7 +15,7 @@ from workers.cli.outcomes import Outcome
 from workers.cli.reports import Exit, Report
 from workers.cli.watch import Watch
 from workers.records import RunRecord
-from workers.refusals import BusyError, RefusedError
+from workers.refusals import BusyError, HeldError, RefusedError
 from workers.runtime import Base
 from workers.tracker import Place
 
@@ -66,6 +66,9 @@ class Enqueued:
         for _ in range(_LEASE_TRIES):
             try:
                 return start()
+            except HeldError as error:
+                output.err().print(escape(f"{error}: {error.advice}"))
+                time.sleep(error.seconds + 0.5)
             except BusyError as error:
                 seconds = self._held_seconds(self._base.store.run(error.run))
                 if seconds is None:

@@ -1,4 +1,7 @@
 -- Begins every script that moves a run. Times are Redis's own, in Unix seconds with microseconds, as text.
+-- KEYS 1 run, 2 its events, 3 environment, 4 facts, 5 due, 6 leases, 7 queues, 8 events, 9 retries, 10 cancels, 11 deadlines, 12 paused
+local run, run_events, environment, facts, due, leases, queues, events, retries, cancels, deadlines, paused = unpack(KEYS, 1, 12)
+
 local function now()
   local time = redis.call('TIME')
   return string.format('%d.%06d', time[1], time[2])
@@ -9,53 +12,84 @@ local function get(key, field)
 end
 
 -- The same nonce gets the same answer: nil when this nonce is new.
-local function answered(run, script, nonce)
+local function answered(script, nonce)
   if get(run, 'nonce:' .. script) == nonce then
     return cjson.decode(get(run, 'answer:' .. script))
   end
   return nil
 end
 
-local function answer(run, script, nonce, words)
+local function answer(script, nonce, words)
   redis.call('HSET', run, 'nonce:' .. script, nonce, 'answer:' .. script, cjson.encode(words))
   return words
 end
 
--- Append what happened to the run's history and to the news of all runs.
-local function event(run, run_events, events, what, at, extra)
-  local id = redis.call('HMGET', run, 'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt')
+-- Append what happened to a run's history and to the news of all runs.
+local function event(of, its_events, what, at, extra)
   local names = {'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt'}
+  local values = redis.call('HMGET', of, unpack(names))
   local fields = {'event', what, 'at', at}
   for i, name in ipairs(names) do
     fields[#fields + 1] = name
-    fields[#fields + 1] = id[i] or ''
+    fields[#fields + 1] = values[i] or ''
   end
   for _, value in ipairs(extra or {}) do
     fields[#fields + 1] = value
   end
-  redis.call('XADD', run_events, 'MAXLEN', '~', 1000, '*', unpack(fields))
+  redis.call('XADD', its_events, 'MAXLEN', '~', 1000, '*', unpack(fields))
   redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', unpack(fields))
 end
 
--- Make step `index` of the run due.
-local function make_due(run, due, queues, index, at)
-  local queue = cjson.decode(get(run, 'queues'))[index]
+-- Make step `index` of a run due.
+local function make_due(of, index, at)
+  local queue = cjson.decode(get(of, 'queues'))[index]
   local number = redis.call('HINCRBY', queues, 'sent:' .. queue, 1)
-  local step = cjson.decode(get(run, 'names'))[index]
-  redis.call('HSET', run, 'status', 'queued', 'index', index, 'step', step, 'attempt', 0, 'execution', '',
+  local step = cjson.decode(get(of, 'names'))[index]
+  redis.call('HSET', of, 'status', 'queued', 'index', index, 'step', step, 'attempt', 0, 'execution', '',
     'step_started_at', '', 'due_at', at, 'due_number', number)
-  redis.call('ZADD', due, at, get(run, 'run'))
+  redis.call('ZADD', due, at, get(of, 'run'))
 end
 
--- A new epoch of the run begins at step `index`.
-local function activate(run, due, queues, index, at)
-  redis.call('HINCRBY', run, 'epoch', 1)
-  redis.call('HINCRBY', run, 'delivery', 1)
-  redis.call('PERSIST', run)
-  make_due(run, due, queues, index, at)
+-- A new epoch of a run begins at step `index`.
+local function activate(of, index, at)
+  redis.call('HINCRBY', of, 'epoch', 1)
+  redis.call('HINCRBY', of, 'delivery', 1)
+  make_due(of, index, at)
 end
 
-local function move(environment, state, at, ...)
+-- An operator's leave to go on, from step `index`: the counts and the run's deadline begin anew.
+local function begin(of, index, at)
+  for each = index, tonumber(get(of, 'total')) do
+    redis.call('HDEL', of, 'ended:' .. each, 'retried:' .. each, 'taken:' .. each, 'resent:' .. each, 'skip:' .. each)
+  end
+  local seconds = get(of, 'deadline_seconds')
+  if seconds ~= '' then
+    redis.call('HSET', of, 'deadline_at', at + seconds)
+    redis.call('ZADD', deadlines, at + seconds, get(of, 'run'))
+  end
+  redis.call('PERSIST', of)
+  activate(of, index, at)
+end
+
+-- The run has ended: nothing waits for it any more.
+local function close(status, at, retention)
+  local id = get(run, 'run')
+  redis.call('ZREM', leases, get(run, 'execution'))
+  redis.call('HSET', run, 'status', status, 'ended_at', at, 'execution', '')
+  for _, key in ipairs({due, retries, deadlines}) do redis.call('ZREM', key, id) end
+  redis.call('HDEL', cancels, id)
+  redis.call('EXPIRE', run, retention)
+  redis.call('EXPIRE', run_events, retention)
+end
+
+local function move(state, at, ...)
   redis.call('HINCRBY', environment, 'revision', 1)
   redis.call('HSET', environment, 'state', state, 'updated_at', at, ...)
+end
+
+-- Seconds until a tool whose lease lapsed, or a message that was due, has had `patience`; '' is none at all.
+local function left(execution, patience, at)
+  if patience == '' then return 0 end
+  local since = execution ~= '' and redis.call('ZSCORE', leases, execution) or get(run, 'due_at')
+  return (tonumber(since) or 0) + patience - at
 end

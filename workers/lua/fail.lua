@@ -1,34 +1,49 @@
--- fail: a run ends badly, at the place that its context speaks of. The first one wins.
--- KEYS 1 run, 2 its events, 3 environment, 4 due, 5 leases, 6 events
--- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 execution ('' the step was due and never started), 6 status, 7 context as JSON,
---      8 kind, 9 summary, 10 patience in seconds ('' none), 11 retention in seconds
--- Answer: ok | gone | already STATUS | stale WHY | held SECONDS
-local run, run_events, environment, due, leases, events = unpack(KEYS)
-local nonce, token, epoch, index, execution, status, context, kind, summary, patience, retention = unpack(ARGV)
+-- fail: a run's step ends badly, at the place that its context speaks of; the first one wins. The run ends, or waits for its retry.
+-- ARGV 1 nonce, 2 request as JSON: token, epoch, index, execution ('' it was due and never started), status, context as JSON, kind, summary, trace,
+--      retry: seconds until it is tried again ('' never), uncertain: nobody knows what the step has done,
+--      hold: seconds in which its tools may still be ending, patience: only if its lease lapsed so many seconds ago ('' at once), retention in seconds
+-- Answer: ok STATUS | gone | already STATUS | stale WHY | held SECONDS
+local nonce, request = ARGV[1], cjson.decode(ARGV[2])
+local index, execution = request.index, request.execution
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
-local again = answered(run, 'fail', nonce)
+local again = answered('fail', nonce)
 if again then return again end
-if get(run, 'token') ~= token or get(run, 'epoch') ~= epoch then return {'stale', 'another epoch'} end
+if get(run, 'token') ~= request.token or get(run, 'epoch') ~= request.epoch then return {'stale', 'another epoch'} end
 local current = get(run, 'status')
-if current ~= 'queued' and current ~= 'running' then return {'already', current} end
+if current ~= 'queued' and current ~= 'running' and current ~= 'waiting' then return {'already', current} end
 if get(run, 'index') ~= index or get(run, 'execution') ~= execution then return {'stale', 'the run is at another step'} end
 
 local at = now()
-if patience ~= '' then
-  local since = execution ~= '' and redis.call('ZSCORE', leases, execution) or get(run, 'due_at')
-  local left = (tonumber(since) or 0) + patience - at
-  if left > 0 then return {'held', string.format('%.1f', left)} end
-end
+local seconds = left(execution, request.patience, at)
+if seconds > 0 then return {'held', string.format('%.1f', seconds)} end
 
 local id = get(run, 'run')
+redis.call('HSET', run, 'failure', request.context)
+if request.uncertain then redis.call('HSET', run, 'uncertain:' .. index, 1) end
+
+if request.retry ~= '' and redis.call('HEXISTS', cancels, id) == 0 then
+  local due_at = at + math.max(request.retry, request.hold)
+  local earlier = get(run, 'earlier:' .. index)
+  earlier = earlier == '' and {} or cjson.decode(earlier)
+  earlier[#earlier + 1] = {attempt = tonumber(get(run, 'attempt')), at = tonumber(at), kind = request.kind, summary = request.summary,
+    trace_id = request.trace}
+  redis.call('HSET', run, 'earlier:' .. index, cjson.encode(earlier), 'status', 'waiting', 'execution', '', 'due_at', due_at)
+  redis.call('HINCRBY', run, 'retried:' .. index, 1)
+  redis.call('ZREM', leases, execution)
+  redis.call('ZREM', due, id)
+  redis.call('ZADD', retries, due_at, id)
+  event(run, run_events, 'step-failed', at,
+    {'kind', request.kind, 'summary', request.summary, 'trace', request.trace, 'retry_at', due_at})
+  return answer('fail', nonce, {'ok', 'waiting'})
+end
+
 local state = get(run, 'failed_state')
 if state == '' then state = get(run, 'origin_state') end
-redis.call('HSET', run, 'status', status, 'failure', context, 'ended_at', at, 'execution', '')
-redis.call('ZREM', leases, execution)
-redis.call('ZREM', due, id)
-redis.call('EXPIRE', run, retention)
-redis.call('EXPIRE', run_events, retention)
-if get(environment, 'run') == id then move(environment, state, at, 'run', '') end
-event(run, run_events, events, 'run-failed', at, {'state', state, 'kind', kind, 'summary', summary})
-return answer(run, 'fail', nonce, {'ok'})
+close(request.status, at, request.retention)
+if get(environment, 'run') == id then
+  move(state, at, 'run', '')
+  if request.hold > 0 then redis.call('HSET', environment, 'held_until', at + request.hold) end
+end
+event(run, run_events, 'run-failed', at, {'state', state, 'kind', request.kind, 'summary', request.summary, 'status', request.status})
+return answer('fail', nonce, {'ok', request.status})

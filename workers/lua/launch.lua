@@ -1,18 +1,19 @@
 -- launch: claim an environment and make a step due.
--- KEYS 1 environment, 2 facts, 3 environments, 4 due, 5 queues, 6 events, 7 runs of the environment,
---      8 run, 9 its events, 10 next run (or the run)
+-- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
---      runs [{field: value}] or resume {epoch, index, user, spec ('' keep)}
--- Answer: ok RUN EPOCH DELIVERY | busy RUN | state STATE | conflict REVISION | schema SCHEMA | provider NAME
-local environment, facts, environments, due, queues, events, runs, run, run_events, next_run = unpack(KEYS)
+--      runs [{field: value}] or resume {epoch, index, options ('' keep), skip: why the step at index is left out ('' it is not)}
+-- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
+local next_run, environments, runs = unpack(KEYS, 13)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
 
-local again = answered(run, 'launch', nonce)
+local again = answered('launch', nonce)
 if again then return again end
 
 local at = now()
 local live = get(environment, 'run')
 if live ~= '' then return {'busy', live} end
+local held = (tonumber(get(environment, 'held_until')) or 0) - at
+if held > 0 then return {'held', string.format('%.1f', held)} end
 
 local schema = get(environment, 'schema')
 if schema ~= '' and schema ~= request.schema then return {'schema', schema} end
@@ -37,8 +38,8 @@ local function another_provider()
 end
 
 local function ok(what)
-  event(run, run_events, events, what, at, {'state', get(run, 'running_state'), 'user', request.user, 'trigger', request.trigger})
-  return answer(run, 'launch', nonce, {'ok', get(run, 'run'), get(run, 'epoch'), get(run, 'delivery')})
+  event(run, run_events, what, at, {'state', get(run, 'running_state'), 'user', request.user, 'trigger', request.trigger})
+  return answer('launch', nonce, {'ok', get(run, 'run'), get(run, 'epoch'), get(run, 'delivery')})
 end
 
 local function write(key, fields, following)
@@ -64,8 +65,8 @@ local function fresh()
   local first, second = request.runs[1], request.runs[2]
   write(run, first, second and second.run or '')
   if second then write(next_run, second, '') end
-  activate(run, due, queues, 1, at)
-  move(environment, first.running_state, at, 'run', first.run)
+  begin(run, 1, at)
+  move(first.running_state, at, 'run', first.run)
   if first.done_state == '' then  -- a plan leaves the environment as it was, also what can be resumed
     redis.call('HSET', run, 'spec', request.spec)
     redis.call('HSETNX', environment, 'spec', request.spec)
@@ -82,13 +83,14 @@ local function resume()
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
   if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
   if another_provider() then return {'provider', another_provider()} end
-  for index = request.resume.index, tonumber(get(run, 'total')) do redis.call('HDEL', run, 'ended:' .. index) end
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
   redis.call('PERSIST', run_events)
   redis.call('PERSIST', next_run)
-  activate(run, due, queues, request.resume.index, at)
+  begin(run, request.resume.index, at)
+  if request.resume.options ~= '' then redis.call('HSET', run, 'options', request.resume.options) end
+  if request.resume.skip ~= '' then redis.call('HSET', run, 'skip:' .. request.resume.index, request.resume.skip) end
   local spec = request.spec ~= '' and request.spec or get(environment, 'spec')
-  move(environment, get(run, 'running_state'), at, 'run', get(run, 'run'), 'spec', spec)
+  move(get(run, 'running_state'), at, 'run', get(run, 'run'), 'spec', spec)
   return ok('resumed')
 end
 

@@ -1,12 +1,10 @@
 -- start: a step begins, before its code. One round trip gives all that the step needs.
--- KEYS 1 run, 2 its events, 3 environment, 4 facts, 5 due, 6 leases, 7 queues, 8 events
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema
--- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN [FACT VALUE …] | gone | stale WHY
-local run, run_events, environment, facts, due, leases, queues, events = unpack(KEYS)
+-- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN DEADLINE SKIP [FACT VALUE …] | gone | stale WHY
 local nonce, token, epoch, index, delivery, step, worker, lease, schema = unpack(ARGV)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
-local again = answered(run, 'start', nonce)
+local again = answered('start', nonce)
 if again then return again end
 
 local function stale()
@@ -18,6 +16,8 @@ local function stale()
   if get(run, 'index') ~= index then return 'step ' .. get(run, 'index') .. ' is due' end
   if cjson.decode(get(run, 'names'))[tonumber(index)] ~= step then return 'the run has another step there' end
   if get(environment, 'run') ~= get(run, 'run') then return 'the environment is not held by this run' end
+  if redis.call('HEXISTS', cancels, get(run, 'run')) == 1 then return 'the run is to be cancelled' end
+  if redis.call('EXISTS', paused) == 1 then return 'all is paused' end
   return nil
 end
 
@@ -38,9 +38,9 @@ local queue = 'seen:' .. cjson.decode(get(run, 'queues'))[tonumber(index)]
 local number = tonumber(get(run, 'due_number'))
 if number > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('HSET', queues, queue, number) end
 
-event(run, run_events, events, 'step-started', at, {'worker', worker})
+event(run, run_events, 'step-started', at, {'worker', worker})
 local words = {'ok', execution, tostring(attempt), at, get(run, 'options'),
   redis.call('HGET', run, 'spec') or get(environment, 'spec'), get(run, 'next'),
-  get(run, 'uncertain:' .. index)}
+  get(run, 'uncertain:' .. index), get(run, 'deadline_at'), get(run, 'skip:' .. index)}
 for _, word in ipairs(redis.call('HGETALL', facts)) do words[#words + 1] = word end
-return answer(run, 'start', nonce, words)
+return answer('start', nonce, words)

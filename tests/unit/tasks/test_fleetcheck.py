@@ -35,7 +35,7 @@ def test_check(tmp_path: Path) -> None:
     """A step's name in the defaults is wrong once, whoever inherits it."""
     path = tmp_path / "fleet.yaml"
     path.write_text(TEXT)
-    steps = ", ".join(sorted({step.name for workflow in WORKFLOWS.values() for step in workflow.steps}))
+    steps = ", ".join(sorted({"run", *(step.name for workflow in WORKFLOWS.values() for step in workflow.steps)}))
 
     found = fleetcheck.check(fleet.load(path))
 

@@ -24,7 +24,7 @@ def test_guards_hear_of_it_as_long_as_they_have_joined() -> None:
             before = guard.clock()
             lifeline.feed(5)
             word, _, until = theirs.recv(100).decode().partition(" ")
-            lifeline.cut("enough")
+            lifeline.cut(errors.LeaseLostError("enough"))
             assert theirs.recv(100) == b"end"
         lifeline.feed(5)
         theirs.setblocking(False)
@@ -45,8 +45,8 @@ def test_a_guard_that_does_not_listen_holds_up_nobody() -> None:
 
 def test_once_cut_it_stays_cut() -> None:
     lifeline = Lifeline()
-    lifeline.cut("first")
-    lifeline.cut("second")
+    lifeline.cut(errors.LeaseLostError("first"))
+    lifeline.cut(errors.LeaseLostError("second"))
     lifeline.feed(100)
     ours, theirs = pair()
 
@@ -67,7 +67,7 @@ def test_a_cut_wakes_who_waits() -> None:
     lifeline = Lifeline()
     began = time.monotonic()
     lifeline.wait(0.01)
-    threading.Timer(0.1, lifeline.cut, ["enough"]).start()
+    threading.Timer(0.1, lifeline.cut, [errors.LeaseLostError("enough")]).start()
 
     with pytest.raises(errors.LeaseLostError, match="enough"):
         lifeline.wait(60)

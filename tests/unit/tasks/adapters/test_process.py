@@ -175,7 +175,7 @@ def test_what_ignores_everything_is_killed(session: process.Session) -> None:
 
 
 def test_a_cut_ends_what_runs_and_forbids_the_rest(session: process.Session) -> None:
-    threading.Timer(0.3, session.lifeline.cut, ["somebody else has it"]).start()
+    threading.Timer(0.3, session.lifeline.cut, [errors.LeaseLostError("somebody else has it")]).start()
 
     for _ in range(2):
         with pytest.raises(errors.LeaseLostError, match="somebody else has it"):

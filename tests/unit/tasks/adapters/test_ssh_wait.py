@@ -166,7 +166,7 @@ def test_a_name_that_is_never_resolved(target: ssh.Target) -> None:
 
 def test_a_cut_ends_the_wait(target: ssh.Target) -> None:
     session = commands.session()
-    threading.Timer(0.2, session.lifeline.cut, ["it is over"]).start()
+    threading.Timer(0.2, session.lifeline.cut, [errors.LeaseLostError("it is over")]).start()
 
     with pytest.raises(errors.LeaseLostError, match="it is over"):
         ssh_wait.wait(replace(target, port=free_port()), session, Pace(first=20, longest=20))

@@ -1,0 +1,172 @@
+"""Reaper: finds what nobody works on any more, and has it go on or end. In every worker; one at a time works."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+from typing import Any, cast
+
+import redis
+from celery import Celery, bootsteps
+from kombu.exceptions import OperationalError
+
+from tasks.errors import Kind
+from tasks.failure import Cause, Failure, RunStatus
+from tasks.workflows.model import Unknown
+from workers import callbacks, restarts, runtime, succession
+from workers.records import RunRecord
+from workers.runtime import Base
+from workers.tracker import Answer, Why
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+_LOCK_SECONDS = 10.0
+_PAGE = 200
+_OTHER_STEPS = "launch it anew: this version's workflow has other steps than when the run began"
+
+
+class Reaper:
+    """One look after the other. What it finds is decided by the scripts: a late reaper changes nothing."""
+
+    def __init__(self, base: Base, app: Celery) -> None:
+        self._base = base
+        self._app = app
+        self._overtaken: dict[str, tuple[int, float]] = {}
+        self._page = 0
+
+    def look(self) -> None:
+        """Look once at all that may have been left.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        now = self._base.now()
+        keys = self._base.keys
+        self._end_cancelled()
+        for record in self._runs(self._until(keys.deadlines(), now)):
+            if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
+                callbacks.late(self._base, record)
+        if self._base.client.exists(keys.paused()):
+            return
+        for record in self._runs(self._until(keys.retries(), now)):
+            self._go_on(record, Why.RETRY)
+        if restarts.quiet_seconds(self._base):
+            self._overtaken.clear()
+            return
+        self._take_over(now)
+        self._send_again(now)
+
+    def _end_cancelled(self) -> None:
+        marks = cast("dict[str, str]", self._base.client.hgetall(self._base.keys.cancels()))
+        for record in self._runs(marks):
+            if record.display is not RunStatus.RUNNING and record.live:
+                callbacks.cancelled(self._base, record, marks[record.run])
+
+    def _take_over(self, now: float) -> None:
+        """Runs whose lease has lapsed for so long that their guards must have ended their tools."""
+        key = self._base.keys.leases()
+        executions = self._until(key, now - self._base.settings.takeover_seconds)
+        found = {record.execution: record for record in self._runs({name.split(".")[0] for name in executions})}
+        for execution in executions:
+            if execution not in found:
+                self._base.client.zrem(key, execution)  # its run has ended, or gone on
+            elif found[execution].status is RunStatus.RUNNING:
+                self._go_on(found[execution], Why.TAKEN_OVER)
+
+    def _send_again(self, now: float) -> None:
+        """Due runs whose messages must be lost, seen so for a whole lease: one just taken begins meanwhile."""
+        due = self._until(self._base.keys.due(), now - self._base.settings.lease_seconds, self._page)
+        self._page = self._page + _PAGE if len(due) == _PAGE else 0
+        lost = {record.run: record for record in self._base.store.overtaken(self._runs(due))}
+        for run in due:
+            epoch, since = self._overtaken.get(run, (0, now))
+            if run not in lost:
+                self._overtaken.pop(run, None)
+            elif epoch != lost[run].epoch:
+                self._overtaken[run] = (lost[run].epoch, now)
+            elif now - since >= self._base.settings.lease_seconds:
+                self._overtaken.pop(run)
+                self._go_on(lost[run], Why.SENT_AGAIN)
+
+    def _go_on(self, record: RunRecord, why: Why) -> None:
+        try:
+            self._decide(record, why)
+        except OperationalError as error:
+            logger.warning("Run %s is due, but its messages cannot be sent: %s", record.run, error)
+        except redis.RedisError:
+            raise
+        except Exception:  # one run that cannot be helped must not keep it from the others
+            logger.exception("Run %s could not be helped", record.run)
+
+    def _decide(self, record: RunRecord, why: Why) -> Answer:
+        step = succession.step_of(record)
+        if step is None:
+            found = Failure(Kind.CONFIGURATION, Cause.RAISED, "OtherSteps", _OTHER_STEPS)
+            return callbacks.settle(self._base, record, found)
+        if why is Why.TAKEN_OVER and step.unknown is Unknown.ASK:
+            return callbacks.settle(self._base, record)
+        answer = succession.go_on(self._base, self._app, record, why)
+        return callbacks.settle(self._base, record) if answer[0] == "limit" else answer
+
+    def _until(self, key: str, at: float, offset: int = 0) -> list[str]:
+        """Members of a sorted set whose time has come, the oldest first."""
+        return cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, _PAGE))
+
+    def _runs(self, runs: Iterable[str]) -> tuple[RunRecord, ...]:
+        return tuple(self._base.store.runs(runs).values())
+
+
+class Watch:
+    """The thread in which a worker's reaper looks, whenever no other worker's does."""
+
+    def __init__(self, base: Base, app: Celery) -> None:
+        self._reaper = Reaper(base, app)
+        self._lock = base.client.lock(base.keys.reaper(), timeout=_LOCK_SECONDS, blocking=False, thread_local=False)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present look, and let another worker's reaper go on."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            try:
+                if self._ours():
+                    self._reaper.look()
+            except redis.RedisError as error:
+                logger.warning("The reaper cannot look: %s", error)
+            except Exception:  # one run that cannot be helped must not keep it from the others
+                logger.exception("The reaper failed")
+        if self._lock.owned():
+            self._lock.release()
+
+    def _ours(self) -> bool:
+        """Whether this is the one reaper that works: it holds the lock, or has just taken it."""
+        if self._lock.owned():
+            return bool(self._lock.reacquire())
+        return bool(self._lock.acquire())
+
+
+class Part(bootsteps.StartStopStep):
+    """The part of a worker's main process that runs the watch; it outlives the connection to the broker."""
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._watch: Watch | None = None
+
+    def start(self, parent: Any) -> None:
+        """Begin to watch."""
+        self._watch = Watch(runtime.base_of_process(), parent.app)
+        self._watch.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """End the watch."""
+        if self._watch:
+            self._watch.stop()
