@@ -11,9 +11,10 @@ from pathlib import Path
 
 import config
 from tasks import errors
-from tasks.adapters import ansible_events, process, ssh
+from tasks.adapters import ansible_events, process, remote_scope, ssh
 
 PLAYBOOKS = Path(config.__file__).parent / "templates" / "ansible"
+SSH = Path(__file__).with_name("remote") / "ssh"
 PERSIST_SECONDS = 30
 CLOSE_SECONDS = 5
 
@@ -23,13 +24,12 @@ class Play:
     """One playbook for one host.
 
     playbook: its name in `PLAYBOOKS`. folder: has `inventory.json`, whose one host is `ssh.ALIAS`, and `vars.json`.
-    host_key: the host's pinned public key, as `ssh-ed25519 AAAA…`. private_key: the file of the login's key.
+    target: the same host, its key pinned.
     """
 
     playbook: str
     folder: Path
-    host_key: str
-    private_key: Path
+    target: ssh.Target
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,23 @@ def play(request: Play, session: process.Session) -> PlayResult:
         NetworkError, AuthenticationError, DeadlineError: the host could not be reached, or a time ran out.
         RemoteCommandError: a task failed. ConfigurationError: a task refused the operator's parameters.
         TemplateError: a value in a task could not be rendered. PlaybookError: it could not be run at all.
+        LeaseLostError: a later run or epoch works on the host.
     """
     # Control sockets live here, and the path of a socket is at most 108 bytes: so no long TMPDIR.
     with tempfile.TemporaryDirectory(prefix="stepmark-", dir="/tmp") as name:
         private = Path(name)
-        ssh.pin(private / "known_hosts", request.host_key)
-        try:
-            completed = process.run(_command(request, private), session)
-        finally:
-            _close_connection(private, session)
+        command = _command(request, private)
+        with ssh.leaving_nothing(request.target, session):
+            try:
+                completed = process.run(command, session)
+            finally:
+                _close_connection(private, session)
         events = ansible_events.read(private / "events")
+    if ansible_events.was_killed(completed):
+        ssh.clear(request.target, session)
+    else:
+        said = completed.stdout + completed.stderr
+        remote_scope.check(completed.exit_status, said, session, session.redact(shlex.join(command.argv)))
     problem = ansible_events.problem(events, completed, session.redact)
     if problem is not None:
         raise problem
@@ -78,24 +85,28 @@ def _command(request: Play, private: Path) -> process.Command:
 
 
 def _environment(request: Play, private: Path) -> dict[str, str]:
-    return {
+    target = request.target
+    variables = {
         "ANSIBLE_CONFIG": str(PLAYBOOKS / "ansible.cfg"),
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "local"),
-        "ANSIBLE_PRIVATE_KEY_FILE": str(request.private_key),
-        "ANSIBLE_SSH_ARGS": _ssh_arguments(private),
+        "ANSIBLE_PRIVATE_KEY_FILE": str(target.identity),
+        "ANSIBLE_SSH_ARGS": _ssh_arguments(target, private),
         "STEPMARK_EVENTS": str(private / "events"),
     }
+    if target.scope is None:
+        return variables
+    return {**variables, "ANSIBLE_SSH_EXECUTABLE": str(SSH), "STEPMARK_REMOTE": remote_scope.prefix(target.scope)}
 
 
-def _ssh_arguments(private: Path) -> str:
+def _ssh_arguments(target: ssh.Target, private: Path) -> str:
     options = {
         **ssh.OPTIONS,
         "ControlMaster": "auto",
         "ControlPath": str(private / "control"),
         "ControlPersist": f"{PERSIST_SECONDS}s",
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(private / "known_hosts"),
+        "UserKnownHostsFile": f'"{target.known_hosts}"',
     }
     return shlex.join(["-F", "/dev/null", *(part for item in options.items() for part in ("-o", "=".join(item)))])
 

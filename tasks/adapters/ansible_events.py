@@ -60,6 +60,11 @@ def problem(
     return failure.tool(errors.PlaybookError, f"the playbook could not be run: {_complaint(completed.stderr)}")
 
 
+def was_killed(completed: process.Completed) -> bool:
+    """Whether a signal ended it, and not we: what it had begun on the host goes on there."""
+    return _signal(completed.exit_status) is not None
+
+
 @dataclass(frozen=True)
 class _Failure:
     completed: process.Completed

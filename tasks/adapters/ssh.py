@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +14,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config.secrets import SecretRef
-from tasks.adapters import process, scratch, ssh_outcomes
+from tasks import errors
+from tasks.adapters import process, remote_scope, scratch, ssh_outcomes
+from tasks.adapters.remote_scope import Scope
 from tasks.adapters.ssh_outcomes import Attempt
 
 CONNECT_SECONDS = 10
+# To end what was left on a host: a login, and the three seconds that a command gets before it is killed there.
+CLEAR_SECONDS = 6.0
 # Host keys are kept under this name: the same on every port and address, and one line a host.
 ALIAS = "host"
 OPTIONS = {
@@ -41,7 +47,7 @@ class Target:
     """Where to log in, and as whom.
 
     identity: the file of the private key. known_hosts: pins the host's key; where it does not exist yet, or is empty,
-    the first key seen is accepted and written there.
+    the first key seen is accepted and written there. scope: in which all commands run there.
     """
 
     address: str
@@ -49,6 +55,7 @@ class Target:
     user: str
     identity: Path
     known_hosts: Path
+    scope: Scope | None = None
 
 
 @contextmanager
@@ -101,15 +108,46 @@ def run_remote(
     Raises:
         NetworkError: the host cannot be reached, or the connection broke. AuthenticationError: it refused our key, or
         showed another one than the pinned. RemoteCommandError: the command ended with none of `statuses`.
-        DeadlineError, LeaseLostError, ToolMissingError: as `process.run` does.
+        DeadlineError, LeaseLostError, CancelledError, ToolMissingError: as `process.run` does.
+        LeaseLostError: a later run or epoch works on the host.
     """
-    completed = process.run(command_of(target, command), session)
+    with leaving_nothing(target, session):
+        completed = process.run(command_of(target, command), session)
     if completed.exit_status in statuses:
         return completed
+    shown = session.redact(text_of(target, command))
+    remote_scope.check(completed.exit_status, completed.stderr, session, shown)
     attempt = classify(completed, session)
     summary = session.redact(f"{target.user}@{target.address}: {attempt.outcome}: {attempt.detail}")
-    shown = session.redact(text_of(target, command))
     raise ssh_outcomes.ERRORS[attempt.outcome](summary, shown, completed.exit_status, completed.tail)
+
+
+@contextmanager
+def leaving_nothing(target: Target, session: process.Session) -> Iterator[None]:
+    """Have the host end what still runs there in the target's scope, if the block was ended by us or its tool killed.
+
+    Not where the lease was lost: whoever holds it does that. Takes `CLEAR_SECONDS` at most, and raises nothing itself.
+    """
+    began = time.monotonic()
+    try:
+        yield
+    except errors.ToolError:
+        if began < session.deadline:  # else nothing was started
+            clear(target, session)
+        raise
+
+
+def clear(target: Target, session: process.Session) -> None:
+    """Have the host end what runs there in the target's scope, and refuse what comes late; if it can be reached."""
+    if target.scope is None:
+        return
+    # The step's own time is over, and its lifeline may be cut.
+    brief = dataclasses.replace(
+        session, deadline=time.monotonic() + CLEAR_SECONDS, lifeline=process.Lifeline(), grace_seconds=0.5
+    )
+    after = dataclasses.replace(target, scope=target.scope.after())
+    with suppress(errors.StepmarkError, OSError):
+        process.run(command_of(after, "true"), brief)
 
 
 def command_of(target: Target, command: str, *, timeout_seconds: float | None = None) -> process.Command:
@@ -120,10 +158,10 @@ def command_of(target: Target, command: str, *, timeout_seconds: float | None = 
         "UserKnownHostsFile": f'"{target.known_hosts}"',  # its value is a list of names, parted by spaces
     }
     settings = tuple(part for item in options.items() for part in ("-o", "=".join(item)))
-    login = ("-i", str(target.identity), "-l", target.user, "-p", str(target.port), "--", target.address, command)
-    return process.Command(
-        ("ssh", "-T", "-F", "/dev/null", *settings, *login), Path("/"), timeout_seconds=timeout_seconds
-    )
+    login = ("-i", str(target.identity), "-l", target.user, "-p", str(target.port), "--", target.address)
+    run = remote_scope.within(target.scope, command)
+    argv = ("ssh", "-T", "-F", "/dev/null", *settings, *login, run)
+    return process.Command(argv, Path("/"), timeout_seconds=timeout_seconds, shown=text_of(target, command))
 
 
 def classify(completed: process.Completed, session: process.Session) -> Attempt:

@@ -58,7 +58,7 @@ _MESSAGES = (
     (Outcome.UNREACHABLE, r"Connection reset by peer|^ssh: connect to host "),
 )
 _PATTERNS = tuple((outcome, re.compile(pattern, re.MULTILINE)) for outcome, pattern in _MESSAGES)
-_NOISE = re.compile(r"^(?:\*\*|@|Warning: Permanently added )")
+_NOISE = re.compile(r"^(?:\*\*|@|Warning: Permanently added |stepmark: )")
 
 
 def classify(exit_status: int, stderr: str) -> Attempt:

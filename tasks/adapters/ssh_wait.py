@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tasks import errors
-from tasks.adapters import process, ssh, ssh_outcomes
+from tasks.adapters import process, remote_scope, ssh, ssh_outcomes
 from tasks.adapters.ssh_outcomes import Attempt, Outcome
 
 BANNER_SECONDS = 5.0
@@ -82,7 +82,8 @@ def wait(target: ssh.Target, session: process.Session, pace: Pace = Pace()) -> M
     Raises:
         DeadlineError: the session's time passed without a login. NetworkError: and the name was never resolved.
         AuthenticationError: the host went on refusing our key, or showing another one than the pinned.
-        RemoteCommandError: it let us in, and could not run `true`.
+        RemoteCommandError: it let us in, and could not run `true`, or what an earlier run left there cannot be ended.
+        LeaseLostError: a later run or epoch works on the host.
     """
     return _Wait(target, session, pace).perform()
 
@@ -151,6 +152,7 @@ def _login(target: ssh.Target, session: process.Session) -> Attempt:
         completed = process.run(ssh.command_of(target, "true", timeout_seconds=LOGIN_SECONDS), session)
     except errors.DeadlineError as error:
         return Attempt(Outcome.TIMED_OUT, error.summary)
+    remote_scope.check(completed.exit_status, completed.stderr, session, ssh.text_of(target, "true"))
     return ssh.classify(completed, session)
 
 

@@ -12,6 +12,7 @@ from tasks.facts import Facts
 from tasks.providers import registry
 from tasks.providers.base import Need
 from tasks.result import Ending, Result
+from tasks.steps import login
 from tasks.steps.registry import step
 
 FOLDER = "ansible"
@@ -72,13 +73,11 @@ def _play(playbook: str, needs: Iterable[Need], facts: Facts, context: StepConte
     for need in needs:
         if need in lacks:
             return Result(facts, Ending.NOT_POSSIBLE, lacks[need])
-    pinned = facts.host_key
-    if pinned is None:
+    if facts.host_key is None:
         raise errors.AuthenticationError("no host key is pinned yet: the step that waits for SSH learns it")
     facts = render(facts, context).facts
-    with ssh.identity(context.environment.ssh.key, context.session.redact) as private_key:
-        request = ansible.Play(playbook, context.workspace / FOLDER, pinned, private_key)
-        done = ansible.play(request, context.session)
+    with login.target(facts, context) as target:
+        done = ansible.play(ansible.Play(playbook, context.workspace / FOLDER, target), context.session)
     return Result(facts, Ending.DONE if done.changed else Ending.UNCHANGED, f"{done.changed} changed, {done.ok} ok")
 
 

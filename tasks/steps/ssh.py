@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
-from tasks import errors
 from tasks.adapters import cloud_init_status, ssh, ssh_wait
 from tasks.context import StepContext
 from tasks.facts import Facts
 from tasks.providers import registry
 from tasks.providers.base import Need
 from tasks.result import Ending, Result
+from tasks.steps import login
 from tasks.steps.registry import step
 
 
@@ -24,7 +19,7 @@ def wait(facts: Facts, context: StepContext) -> Result:
     Of a host that was not made by OpenTofu it learns `address` too: its provider knows it.
     """
     facts = _addressed(facts, context)
-    with _target(facts, context) as target:
+    with login.target(facts, context) as target:
         attempts = dict(ssh_wait.wait(target, context.session))
         update: dict[str, object] = {"ssh_attempts": attempts}
         if facts.host_key is None:
@@ -36,7 +31,7 @@ def wait(facts: Facts, context: StepContext) -> Result:
 @step("cloudinit.wait")
 def cloud_init_wait(facts: Facts, context: StepContext) -> Result:
     """Wait until cloud-init has ended. Learns `cloud_init`; a host that has none is told of, and passes."""
-    with _target(facts, context) as target:
+    with login.target(facts, context) as target:
         found = cloud_init_status.wait(target, context.session)
     if found is None:
         return Result(facts, Ending.SKIPPED, "the host has no cloud-init")
@@ -53,20 +48,6 @@ def _addressed(facts: Facts, context: StepContext) -> Facts:
         return facts
     found = provider.find(context.environment, context)
     return facts.model_copy(update={"address": found.address}) if found else facts
-
-
-@contextmanager
-def _target(facts: Facts, context: StepContext) -> Iterator[ssh.Target]:
-    declared = context.environment.ssh
-    if facts.address is None:
-        raise errors.ConfigurationError("the host's address is not known yet")
-    with (
-        ssh.identity(declared.key, context.session.redact) as identity,
-        tempfile.TemporaryDirectory(prefix="stepmark-") as folder,
-    ):
-        known_hosts = Path(folder, "known_hosts")
-        ssh.pin(known_hosts, facts.host_key)
-        yield ssh.Target(facts.address, facts.ssh_port or declared.port, declared.user, identity, known_hosts)
 
 
 def _several(count: int, noun: str) -> str:

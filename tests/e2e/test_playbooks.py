@@ -5,28 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from config.fleet import EnvironmentSpec
-from config.settings import Settings
 from tasks import errors
 from tasks.adapters import ansible as adapter
-from tasks.adapters import cloud_init, ssh, templates
-from tasks.adapters.process import Lifeline, Redactor, Session
-from tasks.context import Options, StepContext
-from tasks.facts import Facts
 from tasks.result import Ending
-from tasks.sandbox import api
-from tasks.sandbox.model import HostKind, Spec
+from tasks.sandbox.model import HostKind
 from tasks.steps import ansible
-from tasks.steps.registry import StepTask
+from tests.e2e.hosts import Host, running
 from tests.support import poll
 
 MISSING = [tool for tool in ("ssh", "mmdebstrap", "unshare", "nsenter") if shutil.which(tool) is None]
@@ -46,86 +35,6 @@ esac
 CLOSES_THE_DOOR = """#!/bin/sh
 case "$1" in start) touch /etc/nologin ;; stop) rm -f /etc/nologin ;; esac
 """
-
-
-@contextmanager
-def no_state() -> Iterator[Mapping[str, str]]:
-    yield {}
-
-
-@dataclass(frozen=True)
-class Host:
-    """A sandbox host that runs, and what a step is given about it."""
-
-    facts: Facts
-    folder: Path
-    user: str
-    kind: HostKind
-
-    def context(self, **parameters: Any) -> StepContext:
-        declared = EnvironmentSpec.model_validate(
-            {
-                "name": "web-1",
-                "provider": {"name": "sandbox", "host": self.kind},
-                "ssh": {"key": f"file:{self.folder / 'key'}", "user": self.user, "port": self.facts.ssh_port},
-                "parameters": parameters,
-            }
-        )
-        return StepContext(declared, self.folder, Settings(), self.session(), Options(), no_state)
-
-    def session(self) -> Session:
-        return Session(time.monotonic() + 600, print, Redactor(), Lifeline())
-
-    def perform(self, step: StepTask, **parameters: Any) -> Ending:
-        return step(self.facts, self.context(**parameters)).ending
-
-    def shell(self, command: str) -> str:
-        """What root's `command` writes on the host."""
-        ssh.pin(self.folder / "known_hosts", self.facts.host_key)
-        target = ssh.Target(
-            str(self.facts.address),
-            int(self.facts.ssh_port or 0),
-            "root",
-            self.folder / "key",
-            self.folder / "known_hosts",
-        )
-        return ssh.run_remote(target, command, self.session()).stdout
-
-
-@contextmanager
-def running(folder: Path, kind: HostKind, user: str = "root") -> Iterator[Host]:
-    """A host of `kind`, ended and removed afterwards; root and `user` may log in."""
-    key, public = ssh.generate_host_key()
-    private, host_key = ssh.generate_host_key()
-    data = {
-        "locale": False,
-        "disable_root": False,
-        "users": [cloud_init._login(name, public) for name in dict.fromkeys(("root", user))],
-        "ssh_keys": {"ed25519_private": private, "ed25519_public": host_key},
-    }
-    templates.write(folder / "key", key)
-    spec = Spec(
-        name="web-1",
-        kind=kind,
-        directory=folder / "sandbox",
-        user_data="#cloud-config\n" + templates.to_yaml(data),
-        cloud_init=kind is HostKind.FULL,
-    )
-    try:
-        made = api.create(spec, print)
-        facts = Facts(address=made.ip_address, ssh_port=made.ssh_port, host_key=host_key)
-        host = Host(facts, folder, user, kind)
-        poll(lambda: _reachable(host), seconds=120, every=0.5)
-        yield host
-    finally:
-        api.destroy(spec.directory, spec.name, print)
-
-
-def _reachable(host: Host) -> bool:
-    try:
-        return host.shell("echo yes") == "yes\n"
-    except errors.ToolError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +99,7 @@ def test_a_firewall_that_locks_us_out_opens_by_itself(light: Host) -> None:
     ansible.render(light.facts, light.context())
     variables = light.folder / "ansible" / "vars.json"
     variables.write_text(variables.read_text().rstrip().removesuffix("}") + ', "confirm_seconds": 15}')
-    play = adapter.Play(
-        "configure-firewall.yml", light.folder / "ansible", str(light.facts.host_key), light.folder / "key"
-    )
+    play = adapter.Play("configure-firewall.yml", light.folder / "ansible", light.target())
 
     with pytest.raises(errors.StepmarkError, match=r"Check that a fresh login passes|cannot be reached"):
         adapter.play(play, light.session())
@@ -218,9 +125,7 @@ def test_a_checksum_for_another_architecture_only(light: Host) -> None:
     """That is the operator's to mend, and is said before anything is fetched."""
     compose = {"method": "download", "url": "http://127.0.0.1:9/{arch}", "sha256": {"vax": "0" * 64}}
     ansible.render(light.facts, light.context(compose=compose))
-    play = adapter.Play(
-        "install-docker-compose.yml", light.folder / "ansible", str(light.facts.host_key), light.folder / "key"
-    )
+    play = adapter.Play("install-docker-compose.yml", light.folder / "ansible", light.target())
 
     with pytest.raises(errors.ConfigurationError, match="has no checksum for"):
         adapter.play(play, light.session())

@@ -5,13 +5,13 @@ import shlex
 import shutil
 import socket
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from tasks import errors
-from tasks.adapters import ansible, process
+from tasks.adapters import ansible, process, remote_scope, ssh
 from tasks.adapters.ansible import Play, PlayResult
 from tests.unit.tasks.commands import session
 
@@ -29,7 +29,7 @@ class Ansible:
     exit_status: int = 0
     raised: Exception | None = None
     closing: Exception | None = None
-    known_hosts: str = ""
+    stdout: str = ""
     asked: list[process.Command] = field(default_factory=list)
 
     def run(self, command: process.Command, _session: process.Session) -> process.Completed:
@@ -38,13 +38,12 @@ class Ansible:
             if self.closing is not None:
                 raise self.closing
             return process.Completed(command, 0, "", "", "", 0.1)
-        self.known_hosts = (command.cwd / "known_hosts").read_text()
         with socket.socket(socket.AF_UNIX) as master:
             master.bind(str(command.cwd / "control"))
         Path(command.env["STEPMARK_EVENTS"]).write_text(self.events)
         if self.raised is not None:
             raise self.raised
-        return process.Completed(command, self.exit_status, "", "", "", 0.1)
+        return process.Completed(command, self.exit_status, self.stdout, "", "", 0.1)
 
 
 @pytest.fixture
@@ -59,7 +58,9 @@ def request_(tmp_path: Path) -> Play:
     """A play whose folder has a space in its name."""
     folder = tmp_path / "work space"
     folder.mkdir()
-    return Play("configure-firewall.yml", folder, "ssh-ed25519 AAAA", tmp_path / "a key")
+    target = ssh.Target("127.0.0.1", 9, "root", tmp_path / "a key", tmp_path / "known hosts")
+    ssh.pin(target.known_hosts, "ssh-ed25519 AAAA")
+    return Play("configure-firewall.yml", folder, target)
 
 
 def test_the_result_counts_the_tasks(scripted: Ansible, request_: Play) -> None:
@@ -86,17 +87,16 @@ def test_the_command(scripted: Ansible, request_: Play) -> None:
     assert arguments[:2] == ["-F", "/dev/null"]
     assert {name: options[name] for name in ("StrictHostKeyChecking", "UserKnownHostsFile", "ControlPath")} == {
         "StrictHostKeyChecking": "yes",
-        "UserKnownHostsFile": str(private / "known_hosts"),
+        "UserKnownHostsFile": f'"{request_.target.known_hosts}"',
         "ControlPath": str(private / "control"),
     }
     assert {name: value for name, value in command.env.items() if name != "ANSIBLE_SSH_ARGS"} == {
         "ANSIBLE_CONFIG": str(ansible.PLAYBOOKS / "ansible.cfg"),
         "ANSIBLE_HOME": str(private / "home"),
         "ANSIBLE_LOCAL_TEMP": str(private / "local"),
-        "ANSIBLE_PRIVATE_KEY_FILE": str(request_.private_key),
+        "ANSIBLE_PRIVATE_KEY_FILE": str(request_.target.identity),
         "STEPMARK_EVENTS": str(private / "events"),
     }
-    assert scripted.known_hosts == "host ssh-ed25519 AAAA\n"
 
 
 def test_without_one_beside_python_the_path_is_searched(
@@ -120,6 +120,46 @@ def test_a_long_folder_for_temporary_files_does_not_lengthen_the_socket(
     ansible.play(request_, session())
 
     assert len(os.fsencode(scripted.asked[0].cwd / "control")) < 108 - 17 - 40
+
+
+def test_in_a_scope_ansible_gets_a_client_of_ours(scripted: Ansible, request_: Play) -> None:
+    scope = remote_scope.Scope("web-1", "0a", 3)
+    ansible.play(replace(request_, target=replace(request_.target, scope=scope)), session())
+
+    given = scripted.asked[0].env
+    assert given["ANSIBLE_SSH_EXECUTABLE"] == str(ansible.SSH)
+    assert given["STEPMARK_REMOTE"] == remote_scope.prefix(scope)
+
+
+@pytest.mark.parametrize(
+    ("raised", "exit_status", "cleared"),
+    [
+        (errors.DeadlineError("late"), 0, True),
+        (errors.CancelledError("by ann"), 0, True),
+        (None, -9, True),
+        (errors.LeaseLostError("cut"), 0, False),
+        (None, 2, False),
+    ],
+)
+def test_what_a_play_leaves_on_the_host_is_ended(
+    scripted: Ansible, request_: Play, raised: Exception | None, exit_status: int, cleared: bool
+) -> None:
+    scope = remote_scope.Scope("web-1", "0a", 3)
+    scripted.raised, scripted.exit_status = raised, exit_status
+
+    with pytest.raises(errors.StepmarkError):
+        ansible.play(replace(request_, target=replace(request_.target, scope=scope)), session())
+
+    end = remote_scope.within(scope.after(), "true")
+    assert [command.argv[-1] for command in scripted.asked[2:]] == [end] * cleared
+
+
+def test_a_refusal_by_the_host_means_that_the_run_is_lost(scripted: Ansible, request_: Play) -> None:
+    scripted.exit_status = 2
+    scripted.stdout = "module_stderr: 'stepmark: refused: a later scope works here, 0a.00000004 in /run/stepmark/web-1'"
+
+    with pytest.raises(errors.LeaseLostError, match="a later epoch works on the host"):
+        ansible.play(request_, session())
 
 
 @pytest.mark.parametrize("raised", [None, errors.DeadlineError("late"), errors.LeaseLostError("cut")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pytest
 from config.errors import SecretError
 from config.secrets import SecretRef
 from tasks import errors
-from tasks.adapters import ssh
+from tasks.adapters import remote_scope, ssh
 from tasks.adapters.process import Redactor
+from tasks.adapters.remote_scope import Scope
 from tests.unit.tasks import commands
 from tests.unit.tasks.adapters import sshserver
 from tests.unit.tasks.adapters.sshserver import Server
@@ -118,3 +120,48 @@ def test_any_other_key_is_copied_and_the_copy_removed(
 def test_a_key_that_is_not_there() -> None:
     with pytest.raises(SecretError), ssh.identity(reference("file:/no/such/key"), Redactor()):
         pass
+
+
+def test_a_later_scope_on_the_host_means_that_the_run_is_lost(server: Server, target: ssh.Target) -> None:
+    server.answer = lambda _: (94, "", "stepmark: refused: a later scope works here, 0a.00000002 in /run/stepmark/e\n")
+
+    with pytest.raises(errors.LeaseLostError, match="a later epoch works on the host"):
+        ssh.run_remote(replace(target, scope=Scope("e", "0a", 1)), "true", commands.session())
+
+
+@pytest.mark.parametrize(
+    ("error", "cleared"), [(errors.CancelledError("by ann"), True), (errors.LeaseLostError("elsewhere"), False)]
+)
+def test_what_is_ended_here_is_ended_on_the_host(
+    error: errors.StepmarkError, cleared: bool, server: Server, target: ssh.Target
+) -> None:
+    """Unless another holds the run: then that one does it. What people are shown is the command, not our wrapping."""
+    session = commands.session()
+    scope = Scope("e", "0a", 1)
+
+    def answer(command: str) -> sshserver.Answer:
+        if command == remote_scope.within(scope, "sleep 300"):
+            session.lifeline.cut(error)
+            time.sleep(1)
+        return 0, "", ""
+
+    server.answer = answer
+    with pytest.raises(type(error)) as caught:
+        ssh.run_remote(replace(target, scope=scope), "sleep 300", session)
+
+    assert server.asked[1:] == [remote_scope.within(scope.after(), "true")] * cleared
+    assert "sm_scope" not in str(caught.value.args)
+
+
+def test_nothing_is_asked_of_a_host_once_the_time_is_over(server: Server, target: ssh.Target) -> None:
+    with pytest.raises(errors.DeadlineError, match="no time was left"):
+        ssh.run_remote(replace(target, scope=Scope("e", "0a", 1)), "true", commands.session(seconds=0))
+
+    assert server.asked == []
+
+
+def test_a_host_that_cannot_be_reached_any_more_hides_nothing(target: ssh.Target) -> None:
+    gone = replace(target, scope=Scope("e", "0a", 1), port=1)
+
+    with pytest.raises(errors.DeadlineError, match="late"), ssh.leaving_nothing(gone, commands.session()):
+        raise errors.DeadlineError("late")

@@ -14,8 +14,9 @@ from config.fleet import EnvironmentSpec
 from config.settings import Settings
 from tasks import errors
 from tasks.adapters import ansible as adapter
-from tasks.adapters import process
+from tasks.adapters import process, ssh
 from tasks.adapters.ansible import Play, PlayResult
+from tasks.adapters.remote_scope import Scope
 from tasks.context import Options, StepContext
 from tasks.facts import Facts
 from tasks.providers import registry
@@ -39,19 +40,19 @@ STEPS: dict[str, Step] = {
 class Bench:
     """One environment, whose provider lacks what `lacking` says, and whose plays end as `result` says.
 
-    played: each play, with the key that its file held.
+    played: each play, with what its files held: the login's key, and the host's.
     """
 
     context: StepContext
     lacking: dict[Need, str] = field(default_factory=dict)
     result: PlayResult = field(default_factory=lambda: PlayResult(3, 9, 1))
-    played: list[tuple[Play, str]] = field(default_factory=list)
+    played: list[tuple[Play, str, str | None]] = field(default_factory=list)
 
     def lacks(self, _environment: EnvironmentSpec) -> Mapping[Need, str]:
         return self.lacking
 
     def play(self, request: Play, _session: process.Session) -> PlayResult:
-        self.played.append((request, request.private_key.read_text()))
+        self.played.append((request, request.target.identity.read_text(), ssh.pinned(request.target.known_hosts)))
         return self.result
 
     @property
@@ -79,7 +80,7 @@ def environment(**parameters: Any) -> EnvironmentSpec:
 
 
 def context(workspace: Path, **parameters: Any) -> StepContext:
-    return StepContext(environment(**parameters), workspace, Settings(), session(), Options(), state)
+    return StepContext(environment(**parameters), workspace, Settings(), session(), Options(), state, scope="0a.3")
 
 
 @pytest.fixture
@@ -162,14 +163,12 @@ def test_a_playbook(playbook: str, bench: Bench) -> None:
 
     result = STEPS[playbook](rendered, bench.context)
 
-    [(played, key)] = bench.played
-    assert (played.playbook, played.folder, played.host_key, key) == (
-        playbook,
-        bench.folder,
-        "ssh-ed25519 AAAA",
-        KEY,
-    )
-    assert not played.private_key.exists()
+    [(played, key, pinned)] = bench.played
+    assert (played.playbook, played.folder, key, pinned) == (playbook, bench.folder, KEY, "ssh-ed25519 AAAA")
+    target = played.target
+    assert (target.address, target.port, target.user) == ("192.0.2.7", 2200, "admin")
+    assert target.scope == Scope("web-1", "0a", 3)
+    assert not target.identity.exists()
     assert result == Result(rendered, note="3 changed, 9 ok")
     assert bench.context.session.redact("a hunter22hunter22 b") == "a *** b"
 

@@ -1,0 +1,30 @@
+"""How a step logs in to its host."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks import errors
+from tasks.adapters import remote_scope, ssh
+from tasks.context import StepContext
+from tasks.facts import Facts
+
+
+@contextmanager
+def target(facts: Facts, context: StepContext) -> Iterator[ssh.Target]:
+    """The host as it is known so far, and the files that the login needs while the block lasts."""
+    declared = context.environment.ssh
+    if facts.address is None:
+        raise errors.ConfigurationError("the host's address is not known yet")
+    with (
+        ssh.identity(declared.key, context.session.redact) as identity,
+        tempfile.TemporaryDirectory(prefix="stepmark-") as folder,
+    ):
+        known_hosts = Path(folder, "known_hosts")
+        ssh.pin(known_hosts, facts.host_key)
+        port = facts.ssh_port or declared.port
+        scope = remote_scope.parse(context.environment.name, context.scope)
+        yield ssh.Target(facts.address, port, declared.user, identity, known_hosts, scope)
