@@ -79,15 +79,21 @@ _CAUSES_OF: Mapping[Kind, tuple[Cause, ...]] = {
 }
 
 
+# A program may be killed from outside, most often because memory ran out: what it was to do failed, by no fault of its own.
+_OF_PROGRAMS = (Kind.INFRASTRUCTURE_OPERATION, Kind.COMMAND_EXECUTION)
+
+
 def _rules() -> dict[tuple[Cause, Kind], Rule]:
     def status(cause: Cause) -> RunStatus:
         return RunStatus.CANCELLED if cause is Cause.CANCELLED else RunStatus.FAILED
 
-    return {
+    usual = {
         (cause, kind): Rule(_KINDS[kind][0], status(cause), _KINDS[kind][1])
         for kind, cause in product(Kind, Cause)
         if cause in _CAUSES_OF.get(kind, (Cause.RAISED,))
     }
+    killed = Rule(True, RunStatus.FAILED, _KINDS[Kind.WORKER_LOST][1])
+    return usual | {(Cause.KILLED, kind): killed for kind in _OF_PROGRAMS}
 
 
 RULES: Mapping[tuple[Cause, Kind], Rule] = _rules()

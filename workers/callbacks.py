@@ -83,10 +83,7 @@ def end_badly(
 
     ending: its tools may still be ending. A trace that cannot be kept hides nothing: the context is in the run itself.
     """
-    trace_id = str(uuid.uuid4())
-    context = failures.build(
-        record.tracked(), found, at=time.time(), trace_id=trace_id, trace_path=base.keys.trace(trace_id)
-    )
+    context = describe(base, record, found)
     ending = ending or (found.kind is Kind.WORKER_LOST and found.cause is Cause.KILLED and record.execution is not None)
     ended = Ended(
         token=record.token,
@@ -102,6 +99,13 @@ def end_badly(
     if answer[0] == "ok":
         keep_trace(base, Trace(context=context, error_chain=links, earlier=record.earlier))
     return answer
+
+
+def describe(base: Base, record: RunRecord, found: Failure) -> FailureContext:
+    """The context of a failure at the run's tracked step."""
+    trace_id = str(uuid.uuid4())
+    path = base.keys.trace(trace_id)
+    return failures.build(record.tracked(), found, at=time.time(), trace_id=trace_id, trace_path=path)
 
 
 def settle(base: Base, record: RunRecord, found: Failure | None = None) -> Answer:
@@ -144,12 +148,16 @@ def overdue(base: Base, execution: Execution) -> None:
     summary = "the step did not end at its deadline, not even after its programs were ended"
     found = Failure(Kind.TIMEOUT, Cause.TIMED_OUT, errors.DeadlineError.__name__, summary)
     logger.error("Step %s: %s", execution.identity.label, summary)
-    end_badly(base, record, found, (ChainLink(type=found.type, message=summary),), ending=True)
+    end_badly(base, record, found, links_of(found), ending=True)
 
 
 def _settle(base: Base, record: RunRecord, found: Failure, patience_seconds: float | None) -> Answer:
-    links = (ChainLink(type=found.type, message=found.summary),)
-    return end_badly(base, record, found, links, patience_seconds=patience_seconds)
+    return end_badly(base, record, found, links_of(found), patience_seconds=patience_seconds)
+
+
+def links_of(found: Failure) -> tuple[ChainLink, ...]:
+    """The error chain of a failure that no exception brought."""
+    return (ChainLink(type=found.type, message=found.summary),)
 
 
 def keep_trace(base: Base, trace: Trace) -> None:

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from config.errors import ConfigError
 from tasks.adapters.process import Redactor
 from tasks.errors import Kind, StepmarkError, ToolError
-from tasks.failure import Cause, Failure, one_line, usual_cause
+from tasks.failure import RULES, Cause, Failure, one_line, usual_cause
 from tasks.trace import ChainLink
 
 # The first row that fits; what fits none is a bug of ours.
@@ -31,6 +31,8 @@ _MOST_CHARACTERS = 20_000
 def failure(error: BaseException, redact: Redactor) -> Failure:
     """The kind, the cause and the words of an error; all text redacted."""
     kind, cause = _kind(error)
+    if killed(error):
+        cause, kind = Cause.KILLED, kind if (Cause.KILLED, kind) in RULES else Kind.COMMAND_EXECUTION
     tool = error if isinstance(error, ToolError) else None
     return Failure(
         kind=kind,
@@ -42,6 +44,13 @@ def failure(error: BaseException, redact: Redactor) -> Failure:
         output_tail=redact(tool.output_tail) or None if tool else None,
         help=error.help if isinstance(error, (StepmarkError, ConfigError)) else "",
     )
+
+
+def killed(error: BaseException) -> bool:
+    """Whether the error is of a program that a signal ended, which nobody of ours sent."""
+    if not isinstance(error, ToolError) or usual_cause(error.kind) is not Cause.RAISED:
+        return False
+    return error.exit_status is not None and error.exit_status < 0
 
 
 def chain(error: BaseException, redact: Redactor) -> tuple[ChainLink, ...]:

@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, RunStatus
+from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
 from workers.records import RunRecord
@@ -107,7 +108,12 @@ class Reaper:
             return callbacks.settle(self._base, record, found)
         if why is Why.TAKEN_OVER and step.unknown is Unknown.ASK:
             return callbacks.settle(self._base, record)
-        answer = succession.go_on(self._base, self._app, record, why)
+        found = callbacks.lost(record)
+        lost = callbacks.describe(self._base, record, found) if why is Why.TAKEN_OVER else None
+        answer = succession.go_on(self._base, self._app, record, why, lost)
+        if answer[0] == "ok" and lost:
+            trace = Trace(context=lost, error_chain=callbacks.links_of(found), earlier=record.earlier)
+            callbacks.keep_trace(self._base, trace)
         return callbacks.settle(self._base, record) if answer[0] == "limit" else answer
 
     def _until(self, key: str, at: float, offset: int = 0) -> list[str]:

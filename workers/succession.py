@@ -8,7 +8,7 @@ import random
 from celery import Celery
 
 from tasks.errors import Kind
-from tasks.failure import Failure
+from tasks.failure import Failure, FailureContext
 from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import Step, Unknown
 from workers import chain
@@ -42,11 +42,14 @@ def retry_seconds(base: Base, record: RunRecord, found: Failure) -> float | None
     return 0.0
 
 
-def go_on(base: Base, app: Celery, record: RunRecord, why: Why) -> Answer:
-    """Have a live run go on at its tracked step under a new epoch, and send its messages. The answer of `again`."""
+def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureContext | None = None) -> Answer:
+    """Have a live run go on at its tracked step under a new epoch, and send its messages. The answer of `again`.
+
+    lost: what is said of the execution that it goes on after.
+    """
     patience = base.settings.takeover_seconds if why is Why.TAKEN_OVER else None
     limit = _MOST_SENDS if why is Why.SENT_AGAIN else base.settings.takeovers
-    answer = base.tracker.again(record, why, patience_seconds=patience, limit=limit)
+    answer = base.tracker.again(record, why, patience_seconds=patience, limit=limit, lost=lost)
     if answer[0] != "ok":
         return answer
     _, epoch, delivery = answer

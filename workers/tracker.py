@@ -180,15 +180,26 @@ class Tracker:
         keys = moved(self._keys, context.run_id, context.environment)
         return tuple(cast("list[str]", self._fail(keys, once, json.dumps(request))))
 
-    def again(self, record: RunRecord, why: Why, *, patience_seconds: float | None, limit: int = 0) -> Answer:
+    def again(
+        self,
+        record: RunRecord,
+        why: Why,
+        *,
+        patience_seconds: float | None,
+        limit: int = 0,
+        lost: FailureContext | None = None,
+    ) -> Answer:
         """Begin a new epoch of a live run at its tracked step. `ok EPOCH DELIVERY`, or a refusal that changed nothing.
 
-        limit: how often the step may be taken over, or sent again.
+        limit: how often the step may be taken over, or sent again. lost: of the execution before, for its history.
         """
+        earlier = {}
+        if lost:
+            earlier = {"kind": lost.error_kind, "summary": lost.error_summary, "trace_id": lost.trace_id}
         answer = self._again(
             moved(self._keys, record.run, record.environment),
             *(nonce(), record.token, record.epoch, record.index or 1, record.execution or "", why.value),
-            *("" if patience_seconds is None else patience_seconds, limit),
+            *("" if patience_seconds is None else patience_seconds, limit, json.dumps(earlier) if earlier else ""),
         )
         return tuple(cast("list[str]", answer))
 

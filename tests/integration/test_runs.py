@@ -93,7 +93,6 @@ def test_the_step_that_fails_is_the_step_that_is_named(
     [
         ("unpicklable", Kind.INTERNAL, Cause.RAISED),
         ("bug", Kind.INTERNAL, Cause.RAISED),
-        ("kill-child", Kind.WORKER_LOST, Cause.KILLED),
     ],
 )
 @pytest.mark.usefixtures("worker")
@@ -256,9 +255,10 @@ def test_a_slow_queue_is_not_a_lost_message(base: Base, launcher: Launcher) -> N
     assert base.store.run(second.run).epoch == 1
 
 
-def test_a_run_whose_worker_died_is_lost_and_can_be_resumed(
+def test_a_lost_run_is_shown_at_its_step_and_taken_over(
     base: Base, launcher: Launcher, start_worker: StartWorker, worker: subprocess.Popen[bytes]
 ) -> None:
+    """By the reaper of whichever worker lives; what is said of the lost execution is kept, with its step."""
     first = launcher.launch(request(spec(fail="tofu.apply", how="kill-worker")))
     poll(lambda: base.store.run(first.run).display is RunStatus.LOST)
     lost = base.store.run(first.run)
@@ -267,18 +267,26 @@ def test_a_run_whose_worker_died_is_lost_and_can_be_resumed(
         launcher.launch(request(spec(), "destroy"))
     start_worker()
 
-    poll(lambda: _resumed(launcher, base, first.run), every=0.5)
-
     run = ended(base, first.run)
+
     assert (run.status, run.epoch) == (RunStatus.SUCCEEDED, 2)
+    assert told(base) == ("opentofu-apply", Cause.WORKER_LOST, Kind.WORKER_LOST)
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_step_whose_process_was_killed_runs_again(base: Base, launcher: Launcher, steps_log: Path) -> None:
+    run = ended(base, launcher.launch(request(spec(fail="tofu.plan", how="kill-child"))).run)
+
+    assert (run.status, run.epoch) == (RunStatus.SUCCEEDED, 2)
+    assert ran(steps_log).count("tofu.plan") == 2
+    assert told(base) == ("opentofu-plan", Cause.KILLED, Kind.WORKER_LOST)
+
+
+def told(base: Base) -> tuple[str, Cause, Kind]:
+    """Step, cause and kind of the last trace."""
     kept = base.store.trace(base.store.traces("web-1")[0])
-    assert kept is not None
     context = Trace.model_validate(kept).context
-    assert (context.failed_step, context.cause, context.error_kind) == (
-        "opentofu-apply",
-        Cause.WORKER_LOST,
-        Kind.WORKER_LOST,
-    )
+    return context.failed_step, context.cause, context.error_kind
 
 
 def _resumed(launcher: Launcher, base: Base, run: str) -> bool:

@@ -1,8 +1,9 @@
 -- again: a live run goes on at its step under a new epoch, because a retry has come due, its worker is lost or stops, or its message was lost.
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 execution ('' none), 6 why: retry | taken-over | handed-over | sent-again,
---      7 patience: only if its lease lapsed, or it was due, so many seconds ago ('' at once), 8 limit: of this why at this step
+--      7 patience: only if its lease lapsed, or it was due, so many seconds ago ('' at once), 8 limit: of this why at this step,
+--      9 kind, summary and trace_id of the execution that ended so, as JSON ('' nothing is to be told of it)
 -- Answer: ok EPOCH DELIVERY | gone | stale WHY | held SECONDS | limit
-local nonce, token, epoch, index, execution, why, patience, limit = unpack(ARGV)
+local nonce, token, epoch, index, execution, why, patience, limit, lost = unpack(ARGV)
 local from = {retry = 'waiting', ['taken-over'] = 'running', ['handed-over'] = 'running', ['sent-again'] = 'queued'}
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
@@ -23,8 +24,9 @@ if counts[why] then
   redis.call('HINCRBY', run, counts[why] .. index, 1)
 end
 if execution ~= '' then redis.call('HSET', run, 'uncertain:' .. index, 1) end
+if lost ~= '' then remember(index, cjson.decode(lost), at) end
 redis.call('ZREM', leases, execution)
 redis.call('ZREM', retries, get(run, 'run'))
-event(run, run_events, why, at, {'worker', execution ~= '' and get(run, 'worker') or ''})
+event(run, run_events, why, at, {'worker', execution ~= '' and get(run, 'worker') or '', 'trace', lost ~= '' and cjson.decode(lost).trace_id or ''})
 activate(run, tonumber(index), at)
 return answer('again', nonce, {'ok', get(run, 'epoch'), get(run, 'delivery')})

@@ -71,6 +71,15 @@ local function begin(of, index, at)
   activate(of, index, at)
 end
 
+-- Keep what became of the step's present attempt: another one follows.
+local function remember(index, what, at)
+  local earlier = get(run, 'earlier:' .. index)
+  earlier = earlier == '' and {} or cjson.decode(earlier)
+  what.attempt, what.at = tonumber(get(run, 'attempt')), tonumber(at)
+  earlier[#earlier + 1] = what
+  redis.call('HSET', run, 'earlier:' .. index, cjson.encode(earlier))
+end
+
 -- The run has ended: nothing waits for it any more.
 local function close(status, at, retention)
   local id = get(run, 'run')

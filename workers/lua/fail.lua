@@ -24,11 +24,8 @@ if request.uncertain then redis.call('HSET', run, 'uncertain:' .. index, 1) end
 
 if request.retry ~= '' and redis.call('HEXISTS', cancels, id) == 0 then
   local due_at = at + math.max(request.retry, request.hold)
-  local earlier = get(run, 'earlier:' .. index)
-  earlier = earlier == '' and {} or cjson.decode(earlier)
-  earlier[#earlier + 1] = {attempt = tonumber(get(run, 'attempt')), at = tonumber(at), kind = request.kind, summary = request.summary,
-    trace_id = request.trace}
-  redis.call('HSET', run, 'earlier:' .. index, cjson.encode(earlier), 'status', 'waiting', 'execution', '', 'due_at', due_at)
+  remember(index, {kind = request.kind, summary = request.summary, trace_id = request.trace}, at)
+  redis.call('HSET', run, 'status', 'waiting', 'execution', '', 'due_at', due_at)
   redis.call('HINCRBY', run, 'retried:' .. index, 1)
   redis.call('ZREM', leases, execution)
   redis.call('ZREM', due, id)

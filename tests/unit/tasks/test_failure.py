@@ -45,7 +45,7 @@ def test_each_rule_is_usable(cause: Cause, kind: Kind) -> None:
 
     context = failure.build(TRACKED, Failure(kind, cause, "E", "s"), at=1_020.0, trace_id="t", trace_path="p")
 
-    assert rule.retryable is (kind in RETRYABLE)
+    assert rule.retryable is (kind in RETRYABLE or cause is Cause.KILLED)
     assert rule.status is (RunStatus.CANCELLED if cause is Cause.CANCELLED else RunStatus.FAILED)
     assert (context.retryable, context.cause, context.error_kind) == (rule.retryable, cause, kind)
     assert "`stepmark " in context.hint

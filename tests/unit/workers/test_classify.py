@@ -10,7 +10,16 @@ from billiard.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded, Worker
 from kombu.exceptions import OperationalError
 
 from tasks.adapters.process import Redactor
-from tasks.errors import DeadlineError, Kind, LeaseLostError, TemplateError, ToolError
+from tasks.errors import (
+    CancelledError,
+    DeadlineError,
+    InfrastructureError,
+    Kind,
+    LeaseLostError,
+    NetworkError,
+    TemplateError,
+    ToolError,
+)
 from tasks.failure import RULES, Cause, Failure
 from tasks.trace import ChainLink
 from workers import classify
@@ -23,6 +32,10 @@ CASES = [
     (WorkerLostError("signal 9"), Kind.WORKER_LOST, Cause.KILLED),
     (SystemExit(1), Kind.WORKER_LOST, Cause.KILLED),
     (MemoryError(), Kind.WORKER_LOST, Cause.KILLED),
+    (ToolError("tofu apply: killed", "tofu", -9), Kind.COMMAND_EXECUTION, Cause.KILLED),
+    (InfrastructureError("tofu apply: killed", "tofu", -9), Kind.INFRASTRUCTURE_OPERATION, Cause.KILLED),
+    (NetworkError("ssh: killed", "ssh", -9), Kind.COMMAND_EXECUTION, Cause.KILLED),
+    (CancelledError("by ann", "tofu", -9), Kind.CANCELLED, Cause.CANCELLED),
     (LeaseLostError("gone"), Kind.WORKER_LOST, Cause.WORKER_LOST),
     (redis.exceptions.OutOfMemoryError("OOM command not allowed"), Kind.STATE_PERSISTENCE, Cause.RAISED),
     (redis.ConnectionError("refused"), Kind.STATE_PERSISTENCE, Cause.RAISED),
