@@ -9,7 +9,7 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import pulse, reaper, schedule
+from workers import membership, pulse, reaper, schedule
 
 
 def _configuration() -> dict[str, Any]:
@@ -26,6 +26,7 @@ app = Celery(
 app.add_defaults(_configuration)
 app.steps["consumer"].add(pulse.Pulse)
 app.steps["worker"].add(reaper.Part)
+app.steps["consumer"].add(membership.Member)
 
 
 @after_setup_logger.connect

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
 _WAIT_THREADS = 100
+_PULSE_FILE = "STEPMARK_PULSE_FILE"
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -59,7 +60,7 @@ class Crew:
         """Start them, pass TERM and INT on, wait for their end. Whether they ended because they were told to."""
         with self._signals():
             for name, command in self._commands.items():
-                self._children[name] = children.start(command, environment())
+                self._children[name] = children.start(command, self._environment(name))
             while not self._ended():
                 time.sleep(_LOOK_SECONDS)
             told = bool(self._told)
@@ -67,6 +68,13 @@ class Crew:
             while any(child.poll() is None for child in self._children.values()):
                 time.sleep(_LOOK_SECONDS)
         return told
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """A pulse file of its own for each, if there are several: one that lives must not hide one that does not."""
+        found = environment()
+        if len(self._commands) > 1 and (file := found.get(_PULSE_FILE)):
+            found[_PULSE_FILE] = f"{file}.{name}"
+        return found
 
     def _ended(self) -> bool:
         """Whether one has ended."""

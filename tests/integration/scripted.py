@@ -1,12 +1,13 @@
 """A Celery app whose workers, broker and tracker are real, and whose steps do what an environment's labels say.
 
-Labels: `fail`: name of a task that raises; `how`: what it does; `times`: at which call of that task (1).
+Labels: `fail`: name of a task that goes wrong; `how`: what it does; `times`: at which call of that task (1).
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from tasks import workflows
@@ -93,7 +94,14 @@ def _kill_worker() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _wait() -> None:
+    """Until the test says `go`: by a file beside the log."""
+    while not Path(os.environ["SCRIPTED_LOG"]).with_name("go").exists():
+        time.sleep(0.05)
+
+
 _HOW = {
+    "wait": _wait,
     "same": _same,
     "unpicklable": _unpicklable,
     "bug": _bug,

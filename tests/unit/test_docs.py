@@ -32,7 +32,14 @@ TOP = Path(__file__).parents[2]
 PACKAGES = Path(config.__file__).parents[1]
 PAGES = sorted((TOP / "docs").rglob("*.md"))
 STEPS = {step.name for workflow in WORKFLOWS.values() for step in workflow.steps}
-COMMANDS = set(typer.main.get_command(main.app).commands)  # type: ignore[attr-defined]  # a group, typed as a command
+GROUP = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]  # a group, typed as a command
+COMMANDS = set(GROUP)
+# Beside them `worker drain` and their like.
+FOUND = GROUP | {
+    f"{name} {part}": found
+    for name, command in GROUP.items()
+    for part, found in getattr(command, "commands", {}).items()
+}
 CODE = re.compile(r"`([^`\n]+)`")
 each_page = pytest.mark.parametrize("page", [*PAGES, TOP / "README.md"], ids=lambda page: str(page.relative_to(TOP)))
 
@@ -108,11 +115,10 @@ def test_commands() -> None:
     assert {synopsis.split()[1].strip("`") for synopsis in synopses} == COMMANDS
 
 
-@pytest.mark.parametrize("command", sorted(COMMANDS))
+@pytest.mark.parametrize("command", sorted(FOUND))
 def test_options(command: str) -> None:
     """Each option of a command is in its synopsis, those aside that all share, and no other is."""
-    group = typer.main.get_command(main.app)
-    found = group.commands[command]  # type: ignore[attr-defined]  # as above
+    found = FOUND[command]
     options = {max(parameter.opts, key=len) for parameter in found.params if parameter.opts[0].startswith("-")}
     options |= {option for parameter in found.params for option in parameter.secondary_opts}
     synopsis = next(row[0] for row in rows(page("reference/cli.md"), "| synopsis") if f"stepmark {command}" in row[0])

@@ -6,11 +6,11 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 import typer
 
+from workers import version as versions
 from workers.cli import again, declare, demo, doctor, launching, look, output, reading, reports, worker
 from workers.cli.reports import Exit, Report
 
@@ -26,11 +26,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        try:
-            number = version("stepmark")
-        except PackageNotFoundError:
-            number = "of a checkout that is not installed"
-        sys.stdout.write(f"stepmark {number}\n")
+        sys.stdout.write(f"stepmark {versions.number()}\n")
         raise typer.Exit
 
 
@@ -50,8 +46,7 @@ for _command in (
     *(look.status, look.show, reading.trace, reading.logs),
 ):
     app.command()(_command)
-# Options that it does not know are Celery's.
-app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(worker.worker)
+app.add_typer(worker.app, name="worker")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,16 +1,17 @@
-"""`worker`."""
+"""`worker`: a command that starts workers, and the group of those that look after them."""
 
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from config import settings as settings_module
 from tasks.workflows.model import Queue
 from workers import crew, crypto
-from workers.cli import connect, options, output
+from workers.cli import connect, members, options, output
 from workers.cli.reports import Exit
 from workers.crew import Crew
 
@@ -19,6 +20,30 @@ Beat = Annotated[bool, typer.Option("--beat", help="Start the scheduler too; onl
 _NAMES = ("-n", "--hostname")
 
 
+class _Group(TyperGroup):
+    """A group only if its first word is one of its commands: what else it is given is for Celery, in any order."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] in self.commands:
+            return super().parse_args(ctx, args)
+        ctx.allow_interspersed_args = True
+        super().parse_args(ctx, args)
+        ctx.args, ctx._protected_args = [*ctx._protected_args, *ctx.args], []
+        return list(ctx.args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    # Options that it does not know are Celery's.
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+app.command("list")(members.listing)
+app.command()(members.drain)
+
+
+@app.callback()
 def worker(
     context: typer.Context,
     queues: Queues = "tools,wait",
@@ -29,6 +54,8 @@ def worker(
 
     Example: stepmark worker --queues wait -c 200
     """
+    if context.invoked_subcommand:
+        return Exit.OK
     chosen = _queues(queues)
     if len(chosen) > 1 and any(word.startswith(_NAMES) for word in context.args):
         raise typer.BadParameter("two processes cannot have one name: choose one queue", param_hint="--hostname")

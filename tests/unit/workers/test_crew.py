@@ -74,3 +74,17 @@ def test_children_find_our_packages_first(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(("/elsewhere", own)))
 
     assert crew.environment()["PYTHONPATH"] == os.pathsep.join((own, "/elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("names", "files"), [(("tools",), {"pulse"}), (("tools", "wait"), {"pulse.tools", "pulse.wait"})]
+)
+def test_each_of_several_has_a_pulse_file_of_its_own(
+    names: tuple[str, ...], files: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPMARK_PULSE_FILE", str(tmp_path / "pulse"))
+    touch = "import os, pathlib, time; pathlib.Path(os.environ['STEPMARK_PULSE_FILE']).touch(); time.sleep(1)"
+
+    Crew(dict.fromkeys(names, (sys.executable, "-c", touch))).run()
+
+    assert {path.name for path in tmp_path.iterdir()} == files
