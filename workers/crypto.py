@@ -29,6 +29,7 @@ class Box:
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
+        self._first = Fernet(keys[0])
 
     def seal(self, content: bytes) -> str:
         """The content, encrypted, as ASCII text."""
@@ -44,6 +45,18 @@ class Box:
             return self._fernet.decrypt(sealed)
         except InvalidToken as error:
             raise SealError(what) from error
+
+    def renewed(self, sealed: str, what: str) -> str | None:
+        """The same content under the first key; None: it is under that one already.
+
+        Raises:
+            SealError: no key fits; it names `what`.
+        """
+        try:
+            self._first.decrypt(sealed)
+        except InvalidToken:
+            return self.seal(self.open(sealed, what))
+        return None
 
 
 def load(path: Path) -> Box:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -134,7 +135,8 @@ class OwnOrphans:
         if not all(orphan.state.within(known) for orphan in waiting):
             raise OrphanedStateError(_UNSETTLED.format(len(waiting), name, name))
         choice = Choice(None, self._owner.name, "the state knows all that is in them", time.time())
-        self._store.settle(name, waiting, choice)
+        with contextlib.suppress(ConflictError):  # it was encrypted anew: the next look settles them
+            self._store.settle(name, waiting, choice)
 
 
 def named(orphans: Sequence[Orphan], word: str) -> Orphan:

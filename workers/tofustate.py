@@ -53,7 +53,9 @@ class TofuState:
 
     def lock(self, owner: Owner, info: dict[str, Any]) -> str | None:
         """Take the lock. None: taken; else the info, as JSON, of the one who holds it."""
-        answer = self._lock([self.keys.tofu_state(owner.environment)], str(info["ID"]), json.dumps(info), owner.name)
+        keys = self.keys
+        places = (keys.tofu_state(owner.environment), keys.environment(owner.environment), keys.run(owner.run))
+        answer = self._lock(places, str(info["ID"]), json.dumps(info), owner.run, owner.epoch)
         return cast("str", answer[1]) if answer[0] == "locked" else None
 
     def unlock(self, environment: str, lock_id: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
 
 from tasks import errors
-from tasks.adapters import templates, tofu_folder, tofu_salvage, tofu_verify
+from tasks.adapters import templates, tofu_folder, tofu_salvage
 from tasks.adapters.tofu_folder import Folder, Outcome
 from tasks.facts import PlanSummary
 
@@ -125,6 +125,12 @@ def apply(folder: Folder, *, allow_destroy: bool) -> Applied:
     return Applied(outcome.report.changes or NOTHING, made)
 
 
+def adopt(folder: Folder, resource: str, name: str) -> None:
+    """Take a host that exists into the state, as `resource`; `name` is what the provider calls it."""
+    ensure_init(folder)
+    tofu_folder.run(folder, "import", _INPUT, "-no-color", _WAIT, resource, name)
+
+
 def destroy(folder: Folder) -> PlanSummary:
     """End all that the state knows of."""
     ensure_init(folder)
@@ -159,10 +165,7 @@ def serial(folder: Folder) -> int | None:
 
 
 def _apply(folder: Folder) -> Outcome:
-    tofu_verify.begin(folder)
-    outcome = tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
-    tofu_verify.end(folder, outcome.completed.exit_status)
-    return outcome
+    return tofu_folder.attempt(folder, "apply", _INPUT, _WAIT, "-json", PLAN)
 
 
 def _make_private(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from config.providers import registry as declared
 from tasks import errors
-from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder, tofu_salvage, tofu_verify
+from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder, tofu_salvage
 from tasks.adapters.tofu_folder import Folder
 from tasks.context import StepContext
 from tasks.facts import Facts, PlanSummary
@@ -88,7 +88,7 @@ def apply(facts: Facts, context: StepContext) -> Result:
         UnknownOutcomeError: nobody but the operator can look.
     """
     with _folder(context) as folder:
-        seen = _look_for_a_host(folder, context) if context.uncertain or tofu_verify.doubtful(folder.path) else None
+        seen = _look_for_a_host(folder, context) if context.uncertain else None
         applied = tofu.apply(folder, allow_destroy=context.options.allow_destroy)
         serial = tofu.serial(folder)
     update = {"plan": applied.plan.summary if applied.plan else facts.plan, "state_serial": serial}
@@ -192,7 +192,7 @@ def _look_for_a_host(folder: Folder, context: StepContext) -> str:
     if found is None:
         return "the earlier apply had made no host"
     if found.importable:
-        tofu_verify.adopt(folder, provider.resource, found.id)
+        tofu.adopt(folder, provider.resource, found.id)
     return f"host {found.id} of the earlier apply was taken over"
 
 

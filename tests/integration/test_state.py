@@ -46,8 +46,15 @@ def disk(base: Base, box: Box, tmp_path: Path) -> Callable[[str], Workspaces]:
     return lambda worker: Workspaces(base.client, base.keys, box, tmp_path / worker)
 
 
+def claim(base: Base, owner: Owner) -> None:
+    """The owner's run holds the environment, in the owner's epoch."""
+    base.client.hset(base.keys.environment(owner.environment), "run", owner.run)
+    base.client.hset(base.keys.run(owner.run), "epoch", owner.epoch)
+
+
 @pytest.fixture
 def server(base: Base, box: Box) -> StateServer:
+    claim(base, OURS)
     states = TofuState(base.client, base.keys, box)
     return StateServer(states, OrphanStore(states, base.retention_seconds))
 
@@ -204,6 +211,7 @@ def test_a_state_without_the_lock_is_kept_as_an_orphan_once(base: Base, server: 
     with server.session(OURS) as env:
         call("LOCK", env, lock("l1"))
         call("POST", env, b'{"serial": 1}', "?ID=l1")
+        claim(base, AFTER)
         with server.session(AFTER) as later:
             assert call("LOCK", later, lock("l2"))[0] == 200
         assert call("POST", env, b'{"serial": 2}', "?ID=l1")[0] == 409
@@ -220,6 +228,16 @@ def test_a_password_is_good_for_its_command_only(server: StateServer) -> None:
     assert call("GET", env)[0] == 401
     with server.session(Owner("web-2", "run-2", 1)) as other:
         assert call("GET", {**other, "TF_HTTP_PASSWORD": "guessed"})[0] == 401
+
+
+def test_who_wakes_up_late_takes_no_lock(base: Base, server: StateServer) -> None:
+    """The request lay in a worker that was stopped; its tool has been ended since, and another one writes."""
+    with server.session(OURS) as env, server.session(AFTER) as later:
+        claim(base, AFTER)
+        call("LOCK", later, lock("l2"))
+        status, body = call("LOCK", env, lock("l1"))
+        assert (status, json.loads(body)["Who"]) == (423, "run run-1 holds the environment, not run-1.1")
+        assert call("POST", later, b'{"serial": 2}', "?ID=l2")[0] == 200
 
 
 def test_a_state_that_was_cut_off_is_not_taken(base: Base, server: StateServer) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import Settings
 from tasks import errors
-from tasks.adapters import process, tofu, tofu_folder, tofu_salvage, tofu_verify
+from tasks.adapters import process, tofu, tofu_folder, tofu_salvage
 from tasks.adapters.tofu_folder import Folder
 from tasks.facts import PlanSummary
 from tests.unit.tasks.commands import Answer, Commands, session
@@ -439,20 +439,6 @@ def test_nothing_is_destroyed_while_an_orphan_waits(bench: Bench) -> None:
         tofu.destroy(replace(bench.folder, orphans=late))
 
     assert bench.commands.texts == []
-
-
-@pytest.mark.parametrize(
-    ("case", "left"), [("apply-creates", False), ("apply-provisioner-fails", False), ("apply-killed", True)]
-)
-def test_an_apply_that_a_signal_ended_is_doubtful(bench: Bench, case: str, left: bool) -> None:
-    bench.write(tofu.PLAN, "saved")
-    killed = replace(answer(case), exit_status=-9) if left else answer(case)
-    bench.commands.script["tofu apply"] = killed
-
-    with contextlib.suppress(errors.ToolError):
-        tofu.apply(bench.folder, allow_destroy=False)
-
-    assert tofu_verify.doubtful(bench.folder.path) is left
 
 
 INFO = {"name": "web-1", "image": "debian-12", "status": "running", "ip_address": "192.0.2.7", "ssh_port": 2222}

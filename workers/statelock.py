@@ -1,0 +1,61 @@
+"""The lock of an OpenTofu state as operators see it: who holds it, and how it is taken from the dead."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tasks.failure import RunStatus
+from workers.connection import Script
+from workers.records import RunRecord
+from workers.refusals import ConflictError, RefusedError
+from workers.runtime import Base
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A lock that is held. owner: `RUN.EPOCH`. info: as OpenTofu gave it (Operation, Who, Created)."""
+
+    id: str
+    owner: str
+    info: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        """Who holds it, for what, since when."""
+        given = self.info
+        return f"{given.get('Who') or self.owner}: {given.get('Operation') or '?'} since {given.get('Created') or '?'}"
+
+
+def held(base: Base, environment: str) -> Lock | None:
+    """The lock of the environment's state; None: nobody holds it."""
+    fields = base.client.hmget(base.keys.tofu_state(environment), "lock_id", "owner", "lock")
+    lock_id, owner, info = cast("list[str | None]", fields)
+    return Lock(lock_id, owner or "", json.loads(info or "{}")) if lock_id else None
+
+
+def release(base: Base, environment: str, lock: Lock, by: str, reason: str) -> None:
+    """Free the lock of somebody who is dead, and note who did so.
+
+    Raises:
+        RefusedError: its holder lives, or may.
+        ConflictError: another command has taken it since.
+    """
+    run, _, epoch = lock.owner.rpartition(".")
+    record = base.store.runs([run]).get(run)
+    left = _seconds_left(record, base.settings.takeover_seconds) if record and str(record.epoch) == epoch else 0.0
+    if record and left > 0:
+        place = f"run {record.run} of {record.user}, {record.workflow} {record.index}/{record.total} {record.step}"
+        held_by = f"the state of {environment} is held by {place}, epoch {epoch}, on worker {record.worker}"
+        raise RefusedError(held_by, f"it may still be at work: wait for its end; earliest in {left:.0f} s")
+    places = [base.keys.tofu_state(environment), base.keys.tofu_audit(environment)]
+    if Script(base.client, "unlock")(places, lock.id, by, reason)[0] != "ok":
+        raise ConflictError(f"the lock of {environment} was taken by another command", "look again, then repeat")
+
+
+def _seconds_left(record: RunRecord, takeover_seconds: float) -> float:
+    """How long a tool of the run may still be at work, at least."""
+    running = record.status is RunStatus.RUNNING
+    last = (record.lease_until or record.read_at) if running else (record.ended_at or 0.0)
+    return last + takeover_seconds - record.read_at
