@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from workers import version as versions
-from workers.cli import again, declare, demo, doctor, launching, look, output, reading, reports, worker
+from workers.cli import again, declare, demo, doctor, launching, look, output, reading, reports, state, worker
 from workers.cli.reports import Exit, Report
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ for _command in (
     *(look.status, look.show, reading.trace, reading.logs),
 ):
     app.command()(_command)
+app.add_typer(state.app, name="state")
 app.add_typer(worker.app, name="worker")
 
 
