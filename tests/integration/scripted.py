@@ -1,6 +1,7 @@
 """A Celery app whose workers, broker and tracker are real, and whose steps do what an environment's labels say.
 
-Labels: `fail`: name of a task that goes wrong; `how`: what it does; `times`: at which call of that task (1).
+Labels: `fail`: name of a task that raises; `how`: what it does; `times`: at which call of that task (1);
+`last`: up to which.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import time
 from pathlib import Path
 
 from tasks import workflows
+from tasks.adapters import process
 from tasks.context import StepContext
 from tasks.environment import State
-from tasks.errors import Kind, StepmarkError, ToolError
+from tasks.errors import Kind, NetworkError, StepmarkError, ToolError
 from tasks.facts import Facts
 from tasks.result import Ending, Result
 from tasks.steps import ansible, ssh, tofu
-from tasks.workflows.model import Step, Workflow
+from tasks.workflows.model import Retry, Step, Unknown, Workflow
 from workers.celery import app
 
 _STEPS = workflows.WORKFLOWS["provision"].steps
@@ -36,7 +38,17 @@ TWICE = Workflow(
     State.PROVISIONED,
     State.PROVISION_FAILED,
 )
-OURS = {each.name: each for each in (SWAPPED, TWICE)}
+IMPATIENT = Workflow(
+    "impatient",
+    (
+        Step("shaky", tofu.validate, retry=Retry(attempts=3, first_seconds=0.4, ceiling_seconds=0.6)),
+        Step("asked", tofu.plan, unknown=Unknown.ASK),
+    ),
+    State.PROVISIONING,
+    State.PROVISIONED,
+    State.PROVISION_FAILED,
+)
+OURS = {each.name: each for each in (SWAPPED, TWICE, IMPATIENT)}
 
 
 class SameError(ToolError):
@@ -62,8 +74,9 @@ def _scripted(name: str):
             count = log.read().splitlines().count(line)
         (context.workspace / f"{name}.calls").write_text(str(count))
         context.session.write(f"{name} runs, call {count}")
-        if labels.get("fail") == name and count == int(labels.get("times", "1")):
-            _HOW[labels.get("how", "same")]()
+        first = int(labels.get("times", "1"))
+        if labels.get("fail") == name and first <= count <= int(labels.get("last", first)):
+            _HOW[labels.get("how", "same")](context)
         if labels.get("not-possible") == name:
             return Result(facts, Ending.NOT_POSSIBLE, "this kind of host cannot")
         if name == "tofu.read_instance":
@@ -73,28 +86,40 @@ def _scripted(name: str):
     return body
 
 
-def _same() -> None:
+def _same(context: StepContext) -> None:
     raise SameError("it went wrong", "tool --flag", 3, "last words")
 
 
-def _unpicklable() -> None:
+def _unpicklable(context: StepContext) -> None:
     raise UnpicklableError(keyword=1)
 
 
-def _bug() -> None:
+def _bug(context: StepContext) -> None:
     raise ZeroDivisionError("division by zero")
 
 
-def _kill_child() -> None:
+def _kill_child(context: StepContext) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _kill_worker() -> None:
+def _kill_worker(context: StepContext) -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _wait() -> None:
+def _network(context: StepContext) -> None:
+    raise NetworkError("Connection refused", "ssh host", 255)
+
+
+def _hang(context: StepContext) -> None:
+    time.sleep(600)
+
+
+def _tool(context: StepContext) -> None:
+    process.run(process.Command(("sleep", "600"), context.workspace), context.session)
+
+
+def _wait(context: StepContext) -> None:
     """Until the test says `go`: by a file beside the log."""
     while not Path(os.environ["SCRIPTED_LOG"]).with_name("go").exists():
         time.sleep(0.05)
@@ -107,6 +132,9 @@ _HOW = {
     "bug": _bug,
     "kill-child": _kill_child,
     "kill-worker": _kill_worker,
+    "network": _network,
+    "hang": _hang,
+    "tool": _tool,
 }
 
 
