@@ -34,7 +34,7 @@ class Reaper:
     def __init__(self, base: Base, app: Celery) -> None:
         self._base = base
         self._app = app
-        self._overtaken: dict[str, tuple[int, float]] = {}
+        self._overtaken: dict[str, tuple[int | None, float]] = {}
         self._page = 0
 
     def look(self) -> None:
@@ -82,13 +82,14 @@ class Reaper:
         self._page = self._page + _PAGE if len(due) == _PAGE else 0
         lost = {record.run: record for record in self._base.store.overtaken(self._runs(due))}
         for run in due:
-            epoch, since = self._overtaken.get(run, (0, now))
+            number, since = self._overtaken.pop(run, (None, now))
             if run not in lost:
-                self._overtaken.pop(run, None)
-            elif epoch != lost[run].epoch:
-                self._overtaken[run] = (lost[run].epoch, now)
-            elif now - since >= self._base.settings.lease_seconds:
-                self._overtaken.pop(run)
+                continue
+            if number != lost[run].due_number:
+                self._overtaken[run] = (lost[run].due_number, now)
+            elif now - since < self._base.settings.lease_seconds:
+                self._overtaken[run] = (number, since)
+            else:
                 self._go_on(lost[run], Why.SENT_AGAIN)
 
     def _go_on(self, record: RunRecord, why: Why) -> None:
