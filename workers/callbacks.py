@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from typing import Any
+from typing import Any, cast
 
 from celery import shared_task
 
@@ -83,6 +83,9 @@ def end_badly(
 
     ending: its tools may still be ending. A trace that cannot be kept hides nothing: the context is in the run itself.
     """
+    if found.kind is Kind.WORKER_LOST and (mark := base.client.hget(base.keys.cancels(), record.run)):
+        found = _cancelled(cast("str", mark))  # whoever cancelled may have killed it for that
+        ending = record.execution is not None
     context = describe(base, record, found)
     ending = ending or (found.kind is Kind.WORKER_LOST and found.cause is Cause.KILLED and record.execution is not None)
     ended = Ended(
@@ -130,8 +133,11 @@ def lost(record: RunRecord) -> Failure:
 
 def cancelled(base: Base, record: RunRecord, mark: str) -> Answer:
     """End a run that is to be cancelled and that nobody works on: it is due, it waits, or its worker is lost."""
-    found = Failure(Kind.CANCELLED, Cause.CANCELLED, errors.CancelledError.__name__, leases.words(mark))
-    return _settle(base, record, found, base.settings.takeover_seconds if record.execution else None)
+    return _settle(base, record, _cancelled(mark), base.settings.takeover_seconds if record.execution else None)
+
+
+def _cancelled(mark: str) -> Failure:
+    return Failure(Kind.CANCELLED, Cause.CANCELLED, errors.CancelledError.__name__, leases.words(mark))
 
 
 def late(base: Base, record: RunRecord) -> Answer:

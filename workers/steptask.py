@@ -76,6 +76,11 @@ class TrackedTask(Task):
             chain.send(self.app, following)
         return None
 
+    def after_return(self, *_: Any) -> None:
+        """Let a pool's process end that was told to: Celery takes it for gone, and would not hear of its next step."""
+        if isinstance(getattr(self.request, "raised", None), SystemExit) and current_process().name != "MainProcess":
+            os._exit(os.EX_OK)
+
     def _told(self, error: BaseException) -> StepFailedError:
         """What Celery may log and send of an error: its redacted words. The error callback is given the error itself.
 
