@@ -83,11 +83,9 @@ def end_badly(
 
     ending: its tools may still be ending. A trace that cannot be kept hides nothing: the context is in the run itself.
     """
-    if found.kind is Kind.WORKER_LOST and (mark := base.client.hget(base.keys.cancels(), record.run)):
-        found = _cancelled(cast("str", mark))  # whoever cancelled may have killed it for that
-        ending = record.execution is not None
-    context = describe(base, record, found)
     ending = ending or (found.kind is Kind.WORKER_LOST and found.cause is Cause.KILLED and record.execution is not None)
+    found = _asked_for(base, record, found)
+    context = describe(base, record, found)
     ended = Ended(
         token=record.token,
         execution=record.execution or "",
@@ -134,6 +132,12 @@ def lost(record: RunRecord) -> Failure:
 def cancelled(base: Base, record: RunRecord, mark: str) -> Answer:
     """End a run that is to be cancelled and that nobody works on: it is due, it waits, or its worker is lost."""
     return _settle(base, record, _cancelled(mark), base.settings.takeover_seconds if record.execution else None)
+
+
+def _asked_for(base: Base, record: RunRecord, found: Failure) -> Failure:
+    """A cancellation, if a run that is to be cancelled lost its process: it may have been killed for that."""
+    mark = base.client.hget(base.keys.cancels(), record.run) if found.kind is Kind.WORKER_LOST else None
+    return _cancelled(cast("str", mark)) if mark else found
 
 
 def _cancelled(mark: str) -> Failure:

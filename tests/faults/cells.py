@@ -13,13 +13,14 @@ from tasks.errors import Kind
 from tasks.failure import Cause, RunStatus
 from tasks.steps import ansible, ssh, tofu
 from tasks.workflows.model import Step, Unknown, Workflow
-from tests.faults.catalogue import FAULTS, Fault, Loss
+from tests.faults.catalogue import FAULTS
+from tests.faults.fault import Fault, Loss
 from workers.tracker import Why
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A fault at the step at place `index` of a workflow. environment: whose run it is tried on."""
+    """A fault at the step at place `index` of a workflow."""
 
     workflow: str
     index: int
@@ -46,8 +47,8 @@ class Expectation:
     """What must come of a cell.
 
     told: kind and cause of the step's bad end, as its context says; None: there was none. went_on: how the run went on
-    by itself, None if it did not. at: the place that the system must name. begun: how often the step's program must have
-    begun; done: at most so often it has run to its end.
+    by itself, None if it did not. at: the place that the system must name; None: nothing is to be named.
+    begun: how often the step's program must have begun; done: at most so often it has run to its end.
     """
 
     status: RunStatus

@@ -15,10 +15,11 @@ from pydantic import TypeAdapter
 
 from tasks import workflows
 from tasks.failure import RunStatus
-from tests.faults import site as sites
 from tests.faults import cells, strikes
-from tests.faults.catalogue import ALONE, FAULTS, Driver
+from tests.faults import site as sites
+from tests.faults.catalogue import FAULTS
 from tests.faults.cells import Cell
+from tests.faults.fault import ALONE, Driver
 from tests.faults.site import Site
 from tests.faults.trial import Said, Seen, Trial
 from tests.support import poll

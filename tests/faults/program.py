@@ -1,7 +1,7 @@
 """The program that a scripted step runs, alone and on whatever Python there is: it says in a log that it lives.
 
-`program.py LOG WHO SECONDS [deaf]` appends `start WHO AT`, every now and then `alive WHO AT`, and `end WHO AT`; AT is Unix
-time. deaf: it does not heed what it is asked to end with.
+`program.py LOG WHO SECONDS [deaf]` appends `start WHO AT`, every now and then `alive WHO AT`, and `end WHO AT`; AT is
+Unix time. deaf: it does not heed what it is asked to end with.
 """
 
 import os

@@ -34,7 +34,7 @@ _QUEUES = ("tools", "wait")
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker: `process` leads the process group of its main process and the pool's; tools have groups of their own."""
+    """A worker. process: leads the process group of the main process and the pool's; tools have groups of their own."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -90,9 +90,7 @@ class Site:
         assert program
         directory = self.folder / "redis"
         argv = (str(program), str(directory / "redis.conf"))
-        self.server = daemon.start_detached(
-            argv, cwd=directory, env={"PATH": daemon.PATH}, log=directory / "redis.log"
-        )
+        self.server = daemon.start_detached(argv, cwd=directory, env={"PATH": daemon.PATH}, log=directory / "redis.log")
         poll(self._answers, seconds=20, every=0.02)
 
     def idle(self, worker: Worker) -> bool:
@@ -125,7 +123,7 @@ def opened(folder: Path) -> Iterator[Site]:
     base = _base(folder, url)
     base.client.execute_command("ACL", "SETUSER", "refused", "on", ">refused", "~*", "+@all", "-set", "-zadd")
     os.environ[REFUSING_VARIABLE] = f"redis://refused:refused@{url.rpartition('@')[2]}"
-    from workers.celery import app  # noqa: PLC0415 - it reads the settings when it is first used
+    from workers.celery import app
 
     site = Site(folder, base, app, Proxy(url), server)
     try:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tasks.adapters import guard
-from tests.faults.catalogue import Driver
+from tests.faults.fault import Driver
 from tests.faults.site import Site
 from tests.faults.trial import Trial
 from tests.support import poll

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from config.fleet import EnvironmentSpec
 from tasks.failure import RunStatus
 from tests.faults import proxy
-from tests.faults.catalogue import Driver
 from tests.faults.cells import Cell
+from tests.faults.fault import Driver
 from tests.faults.plans import Marks, Plan
 from tests.faults.proxy import Command, LostReply
 from tests.faults.site import Site
@@ -92,8 +92,6 @@ class Trial:
         if fault.lost_reply:
             self.lost = site.proxy.lose_reply(self._call(site.base.tracker, fault.lost_reply, site))
         self.place = self.launch(launcher, self.cell.workflow)
-        if fault.driver is Driver.REVOKE:
-            self.struck_at = time.time()
 
     def _spec(self) -> EnvironmentSpec:
         fault, cell = self.cell.fault, self.cell
@@ -131,7 +129,7 @@ class Trial:
     def look(self, record: Any, events: list[Mapping[str, str]]) -> None:
         """Note what is known of the run by now."""
         if self.struck_at is None:
-            self._by_plan()
+            self._struck(events)
         at = self.struck_at
         if at is not None and self.known_at is None:
             told = [float(e["at"]) for e in events if e["event"] in _TELLING and float(e["at"]) >= at - 0.05]
@@ -139,12 +137,17 @@ class Trial:
                 self.known_at = min([*told, time.time()])
         self.ended = record.status in ENDED
 
-    def _by_plan(self) -> None:
-        """When the worker did it by itself, the moment is in its mark."""
+    def _struck(self, events: list[Mapping[str, str]]) -> None:
+        """When a fault struck that is not the driver's doing."""
+        fault = self.cell.fault
         if self.lost:
             self.struck_at = time.time() if self.lost.done.is_set() else None
-        elif self.cell.fault.driver is Driver.PLAN and (reached := self.marks.reached()):
-            self.struck_at = reached[1] + (self.cell.fault.timeout_seconds or 0.0)
+        elif fault.driver is Driver.REVOKE:  # its message was discarded as soon as it came
+            due = ("launched", 1) if self.cell.index == 1 else ("step-ended", self.cell.index - 1)
+            found = [float(each["at"]) for each in events if (each["event"], int(each["index"])) == due]
+            self.struck_at = min(found, default=None)
+        elif fault.driver is Driver.PLAN and (reached := self.marks.reached()):
+            self.struck_at = reached[1] + (fault.timeout_seconds or 0.0)
 
 
 _TELLING = ("step-failed", "run-failed", "taken-over", "sent-again")
