@@ -11,12 +11,19 @@ from __future__ import annotations
 
 # The builtin half of `signal`: its other half is enums, whose import would take a third of the guard's start-up.
 import _signal as signal  # type: ignore[import-not-found]  # private, so typeshed has no stub
+import errno
 import os
 import select
 import sys
 import time
 
+try:
+    import _ctypes  # the same: what lies above it takes ten times as long
+except ImportError:  # a Python that was built without
+    _ctypes = None  # type: ignore[assignment]
+
 LINGER_SECONDS = 0.5
+PR_SET_PDEATHSIG = 1
 SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # libc keeps the last two for itself
 DEAF_TO = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTSTP)
 Processes = dict[int, tuple[int, int, int]]
@@ -212,11 +219,49 @@ def _alarms() -> int:
 def _start(argv: list[str]) -> tuple[int, list[int]]:
     """Start the program in a session of its own, with our standard streams. Gives reading ends of its output too."""
     outputs = [os.open(f"/proc/self/fd/{stream}", os.O_RDONLY | os.O_NONBLOCK) for stream in (1, 2)]
-    pid = os.posix_spawnp(argv[0], argv, os.environ, setsid=True, setsigmask=(), setsigdef=SIGNALS)
+    ours = os.getpid()
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, writing, ours)
+    os.close(writing)
+    if failed := os.read(reading, 16):
+        os.waitpid(pid, 0)
+        raise OSError(int(failed), "")
     null = os.open("/dev/null", os.O_RDWR)
     for stream in range(3):
         os.dup2(null, stream)
     return pid, outputs
+
+
+def _become(argv: list[str], failed: int, parent: int) -> None:
+    """Turn this child into the program; if it cannot be, write the error's number to `failed`."""
+    number = errno.ENOENT
+    try:
+        os.setsid()
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+        _interrupt_when_orphaned(parent)
+        folders = [""] if "/" in argv[0] else os.environ["PATH"].split(":")
+        for folder in folders:
+            try:
+                os.execv(f"{folder}/{argv[0]}" if folder else argv[0], argv)  # noqa: S606 - it is what we are for
+            except OSError as error:
+                # As execvp: a file that may not be run counts only if there is no other.
+                number = number if error.errno in (errno.ENOENT, errno.ENOTDIR) else error.errno or number
+        os.write(failed, str(number).encode())
+    finally:
+        os._exit(127)
+
+
+def _interrupt_when_orphaned(parent: int) -> None:
+    """Have the kernel send us INT when the guard is killed: then nobody else is sure to end us."""
+    if _ctypes is None:
+        return
+    prctl = _ctypes.dlsym(_ctypes.dlopen(None, 0), "prctl")  # type: ignore[arg-type]  # None: this very program
+    _ctypes.call_function(prctl, (PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0))
+    if os.getppid() != parent:
+        os._exit(127)
 
 
 def main(control: int, grace: float, deadline: float, good_until: float, argv: list[str]) -> int:

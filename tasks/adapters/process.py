@@ -10,7 +10,6 @@ import math
 import os
 import select
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -153,8 +152,9 @@ class _Run:
             self._child.kill()
             self._child.wait()
         if "exited" not in self.said and "started" in self.said and self._child.returncode < 0:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(int(self.said["started"]), signal.SIGKILL)
+            tree = guard.Tree(int(self.said["started"]))
+            tree.members()  # as long as their parents live, those that left the group can be found
+            tree.kill()
         self.transcript.close()
 
     def _listen(self) -> bool:
