@@ -57,4 +57,4 @@ def _go_on(names: list[str], fleet: Path | None, step: str | None, manner: Manne
 def _start(base: Base, name: str, step: str | None, spec: EnvironmentSpec | None) -> Start:
     record = connect.last_run(base, base.store.environment(name))
     launcher = Launcher(base, celery.app)
-    return lambda: launcher.resume(base.store.run(record.run), Resumption(step, spec), verbs.whoami())
+    return lambda: launcher.resume(base.store.run(record.run), Resumption(step, spec), verbs.whoami()).run

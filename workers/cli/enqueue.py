@@ -10,26 +10,30 @@ from typing import Any
 from rich.markup import escape
 
 from tasks.failure import RunStatus
-from workers.cli import outcomes, output, progress, reports, watch
+from workers import pause
+from workers.cli import outcomes, outlook, output, progress, reports, watch
 from workers.cli.outcomes import Outcome
+from workers.cli.progress import View
 from workers.cli.reports import Exit, Report
 from workers.cli.watch import Watch
 from workers.records import RunRecord
 from workers.refusals import BusyError, HeldError, RefusedError
 from workers.runtime import Base
-from workers.tracker import Place
 
-Start = Callable[[], Place]
+Start = Callable[[], str]
+"""Launches a run, or has one go on or end; gives its id."""
+
 _NO_WORKER_SECONDS = 10.0
 _LEASE_TRIES = 3
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a command goes about it."""
+    """How a command goes about it. wanted: how it is well for a run to end."""
 
     detach: bool = False
     as_json: bool = False
+    wanted: RunStatus = RunStatus.SUCCEEDED
 
 
 class Enqueued:
@@ -55,13 +59,15 @@ class Enqueued:
         return self._outcomes(), interrupted
 
     def _launch(self) -> None:
+        if self._manner.detach and not self._manner.as_json and (paused := pause.read(self._base)):
+            output.err().print(escape(f"{outlook.words(paused)}; what is launched begins after `stepmark unpause`."))
         for name, start in self._starts.items():
             try:
-                self._launched[name] = self._patiently(start).run
+                self._launched[name] = self._patiently(start)
             except RefusedError as error:
                 self._refusals[name] = reports.report(error) or Report(Exit.REFUSED, "refused", str(error))
 
-    def _patiently(self, start: Start) -> Place:
+    def _patiently(self, start: Start) -> str:
         """Start; if a lost worker's tools may still be at work, wait until they must have ended."""
         for _ in range(_LEASE_TRIES):
             try:
@@ -94,6 +100,7 @@ class Enqueued:
             environments,
             {record.environment: record for record in now.values()},
             self._refusals,
+            self._manner.wanted,
         )
 
 
@@ -104,16 +111,21 @@ def follow(watched: Watch, *, as_json: bool) -> None:
             watched.poll()
         return
     with progress.display(output.err()) as shown:
-        shown.update([], watched.records.values(), "")
+        shown.update([], _view(watched))
         while not watched.over:
             news = watched.poll()
-            shown.update(news, watched.records.values(), _warning(watched))
+            shown.update(news, _view(watched))
+
+
+def _view(watched: Watch) -> View:
+    return View(tuple(watched.records.values()), watched.outlook, _warning(watched))
 
 
 def finish(base: Base, starts: Mapping[str, Start], manner: Manner) -> int:
     """Launch, wait, and say what became of it; gives the exit status."""
     found, interrupted = Enqueued(base, starts, manner).perform()
-    return conclude(found, manner, interrupted=interrupted)
+    paused = pause.read(base)
+    return conclude(found, manner, interrupted=interrupted, paused=paused.model_dump(mode="json") if paused else None)
 
 
 def conclude(found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **extra: Any) -> int:
@@ -145,6 +157,8 @@ def _ids(found: Sequence[Outcome]) -> None:
 def _warning(watched: Watch) -> str:
     if watched.silent_since is not None:
         return "Redis does not answer; waiting for it. What runs goes on as long as its workers can."
+    if watched.outlook.paused:
+        return f"{outlook.words(watched.outlook.paused)}; `stepmark unpause` goes on."
     seconds = watched.waiting_seconds
     if seconds < _NO_WORKER_SECONDS:
         return ""

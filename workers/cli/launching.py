@@ -123,7 +123,7 @@ def _starts(base: Base, verb: str, specs: Iterable[EnvironmentSpec], chosen: Opt
 
     def start(spec: EnvironmentSpec) -> Start:
         request = Request(spec, verbs.workflows(verb, spec), user, f"{verb} by {user}", chosen)
-        return lambda: launcher.launch(request)
+        return lambda: launcher.launch(request).run
 
     return {spec.name: start(spec) for spec in specs}
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tasks.facts import Facts
-from workers.cli import connect, enqueue, options, output, words
+from workers.cli import connect, enqueue, options, outlook, output, words
+from workers.cli.outlook import Outlook
 from workers.cli.watch import Watch, position
 from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
@@ -41,10 +42,16 @@ def status(
         records = _records(base, environments)
     runs = base.store.runs(filter(None, (record.current_run for record in records)))
     rows = [(record, runs.get(record.current_run or "")) for record in records]
+    around = outlook.read(base)
     if as_json:
-        output.emit({"environments": [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]})
-    elif rows:
-        output.out().print(_table(rows))
+        shapes = [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]
+        paused = around.paused.model_dump(mode="json") if around.paused else None
+        output.emit({"environments": shapes, "paused": paused})
+        return 0
+    if around.paused:
+        output.out().print(escape(f"{outlook.words(around.paused)}; `stepmark unpause` goes on.\n"), style="yellow")
+    if rows:
+        output.out().print(_table(rows, around))
     else:
         output.err().print("There are no environments yet: `stepmark up` makes the first.")
     return 0
@@ -75,7 +82,7 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
     console.print(f"[bold]{record.name}[/]  {words.state(record)}  since {words.moment(record.updated_at)}")
     _print_facts(console, facts)
     if run:
-        _print_run(console, run)
+        _print_run(console, run, outlook.read(base))
     _print_history(console, [runs[each] for each in history if runs[each].epoch])
     return 0
 
@@ -129,11 +136,13 @@ def _records(base: Base, names: list[str] | None) -> list[EnvironmentRecord]:
     return list(base.store.environments())
 
 
-def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]]) -> Table:
-    columns = ("environment", "state", "last run", "status", "since", "failure")
+def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlook) -> Table:
+    columns = ("environment", "state", "last run", "status", "since", "note")
     table = output.table(*columns, whole=("environment", "since"))
     for record, run in rows:
-        cells = (words.place(run), words.status(run), _ago(run), _kind(run)) if run else ("-", "", "", "")
+        cells = (
+            (words.place(run), words.status(run), _ago(run), escape(around.brief(run))) if run else ("-", "", "", "")
+        )
         table.add_row(record.name, words.state(record), *cells)
     return table
 
@@ -161,7 +170,7 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
-def _print_run(console: Console, run: RunRecord) -> None:
+def _print_run(console: Console, run: RunRecord, around: Outlook) -> None:
     attempt = f", epoch {run.epoch}" if run.epoch > 1 else ""
     console.print(f"\n[bold]run {run.run}[/]  {words.place(run)}  {words.status(run)}{attempt}")
     console.print(f"  by {escape(run.user)} (unauthenticated), {escape(run.trigger)}, {words.moment(run.created_at)}")
@@ -172,12 +181,23 @@ def _print_run(console: Console, run: RunRecord) -> None:
         console.print(
             escape(mark.rstrip()), soft_wrap=True, style="red" if step["ending"] in ("failed", "lost") else None
         )
-    if run.failure:
+        if step["index"] == run.index:
+            _print_attempts(console, run)
+    if run.failure and not run.live:
         console.print("\n[bold]failure[/]")
         for line in words.failure_lines(run.failure):
             console.print(f"  {escape(line)}", soft_wrap=True)
-    elif advice := words.advice(run):
-        console.print(f"\nnext: {escape(advice)}", soft_wrap=True)
+        return
+    for what, text in (("now", around.note(run) if run.live else ""), ("next", words.advice(run))):
+        if text:
+            console.print(f"\n{what}: {escape(text)}", soft_wrap=True)
+
+
+def _print_attempts(console: Console, run: RunRecord) -> None:
+    """The attempts before the present one at the step where the run is."""
+    for each in run.earlier:
+        what = f"attempt {each.attempt}: {each.kind.value}: {each.summary}  (stepmark trace {each.trace_id})"
+        console.print(escape(f"      {what}"), soft_wrap=True, style="dim")
 
 
 def _print_history(console: Console, runs: list[RunRecord]) -> None:

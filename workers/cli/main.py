@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from workers import version as versions
-from workers.cli import again, declare, demo, doctor, launching, look, output, reading, reports, state, worker
+from workers.cli import (
+    again,
+    cancel,
+    declare,
+    demo,
+    doctor,
+    launching,
+    look,
+    output,
+    pause,
+    reading,
+    reports,
+    state,
+    worker,
+)
 from workers.cli.reports import Exit, Report
 
 app = typer.Typer(
@@ -41,7 +55,7 @@ def _root(
 for _command in (
     *(declare.init, declare.validate, declare.schema),
     *(launching.up, launching.provision, launching.configure, launching.register, launching.destroy),
-    *(again.resume, again.retry),
+    *(again.resume, again.retry, cancel.cancel, pause.pause, pause.unpause),
     *(doctor.doctor, demo.demo),
     *(look.status, look.show, reading.trace, reading.logs),
 ):

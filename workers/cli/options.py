@@ -50,6 +50,7 @@ Detach = Annotated[bool, typer.Option("--detach", help="Print the runs' ids and 
 AllowDestroy = Annotated[
     bool, typer.Option("--allow-destroy", help="Go on even if the plan destroys or replaces what exists.")
 ]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded with your name.")]
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="The environment's name.", autocompletion=complete_environment)
 ]

@@ -14,17 +14,21 @@ from workers.cli import output, words
 from workers.cli.reports import Exit, Report
 from workers.records import EnvironmentRecord, RunRecord
 
-_BAD = (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
+_ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one environment: its record and its run as they are now, or why nothing was launched."""
+    """Of one environment: its record and its run as they are now, or why nothing was launched.
+
+    wanted: how it is well for the run to end.
+    """
 
     environment: str
     record: EnvironmentRecord | None
     run: RunRecord | None
     refusal: Report | None
+    wanted: RunStatus = RunStatus.SUCCEEDED
 
     @property
     def word(self) -> str:
@@ -38,7 +42,8 @@ class Outcome:
         """What it alone would make of the exit status."""
         if self.run is None:
             return self.refusal.status if self.refusal else Exit.FAILED
-        return Exit.FAILED if self.run.display in _BAD else Exit.OK
+        ended = self.run.display
+        return Exit.FAILED if ended in _ENDED and ended is not self.wanted else Exit.OK
 
     def shape(self) -> dict[str, Any]:
         """As JSON."""
@@ -89,12 +94,14 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
 def _explanation(outcome: Outcome) -> list[str]:
     if outcome.refusal:
         lines = [f"{outcome.environment}: refused: {outcome.refusal.message}", f"  next:    {outcome.refusal.help}"]
-    elif outcome.run and outcome.run.failure:
+    elif outcome.run and outcome.run.failure and not outcome.run.live:
         lines = words.failure_lines(outcome.run.failure)
     elif outcome.run and outcome.run.display is RunStatus.LOST:
         lost = f"its worker {outcome.run.worker} is not heard of any more"
         lines = [f"{outcome.environment}: lost at {words.place(outcome.run)}: {lost}"]
         lines.append(f"  next:    {words.advice(outcome.run)}")
+    elif outcome.run and outcome.wanted is RunStatus.CANCELLED and outcome.run.display is RunStatus.SUCCEEDED:
+        lines = [f"{outcome.environment}: its run had ended before it could be cancelled"]
     elif outcome.run is None:
         lines = [f"{outcome.environment}: its run is gone from Redis: was it emptied, or restarted without its file?"]
         lines.append("  next:    look whether the host is there; `stepmark doctor` says what this Redis guarantees")
@@ -108,6 +115,7 @@ def gather(
     environments: Mapping[str, EnvironmentRecord],
     runs: Mapping[str, RunRecord],
     refusals: Mapping[str, Report],
+    wanted: RunStatus = RunStatus.SUCCEEDED,
 ) -> tuple[Outcome, ...]:
     """The outcomes of the environments in `names`, from what is known of each, by its name."""
-    return tuple(Outcome(name, environments.get(name), runs.get(name), refusals.get(name)) for name in names)
+    return tuple(Outcome(name, environments.get(name), runs.get(name), refusals.get(name), wanted) for name in names)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
@@ -16,11 +17,24 @@ from rich.text import Text
 
 from tasks.failure import RunStatus
 from workers.cli import words
+from workers.cli.outlook import Outlook
 from workers.cli.watch import News
 from workers.records import RunRecord
 
 _FRAME_LINES = 6
-_ORDER = (RunStatus.LOST, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.RUNNING, RunStatus.QUEUED)
+_ORDER = (
+    *(RunStatus.LOST, RunStatus.FAILED, RunStatus.CANCELLED),
+    *(RunStatus.WAITING, RunStatus.RUNNING, RunStatus.QUEUED),
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """What is shown beside the news: where the runs are, what lies around them, and a warning or nothing."""
+
+    records: Sequence[RunRecord]
+    outlook: Outlook
+    warning: str = ""
 
 
 class Display(Protocol):
@@ -32,8 +46,8 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def update(self, news: Iterable[News], records: Iterable[RunRecord], warning: str) -> None:
-        """Show what happened, where the runs are, and the warning if there is one."""
+    def update(self, news: Iterable[News], view: View) -> None:
+        """Show what happened, and the view."""
         ...
 
 
@@ -57,13 +71,13 @@ class Lines:
     ) -> None:
         return None
 
-    def update(self, news: Iterable[News], records: Iterable[RunRecord], warning: str) -> None:  # noqa: ARG002 - Display's
+    def update(self, news: Iterable[News], view: View) -> None:
         """Print a line for each of the news."""
         for fields in news:
             self._console.print(Text(line(fields)))
-        if warning and not self._warned:
-            self._console.print(Text(warning))
-        self._warned = warning
+        if view.warning and not self._warned:
+            self._console.print(Text(view.warning))
+        self._warned = view.warning
 
 
 class LiveTable:
@@ -82,30 +96,30 @@ class LiveTable:
     ) -> None:
         self._live.__exit__(kind, error, traceback)
 
-    def update(self, news: Iterable[News], records: Iterable[RunRecord], warning: str) -> None:  # noqa: ARG002 - Display's
+    def update(self, news: Iterable[News], view: View) -> None:  # noqa: ARG002 - Display's
         """Draw the table anew."""
-        self._live.update(self._draw(list(records), warning))
+        self._live.update(self._draw(view))
 
-    def _draw(self, records: list[RunRecord], warning: str) -> RenderableType:
+    def _draw(self, view: View) -> RenderableType:
         room = max(self._console.height - _FRAME_LINES, 3)
-        if len(records) > room:
-            records.sort(key=_urgency)
-        parts: list[RenderableType] = [table(records[:room])]
+        records = view.records if len(view.records) <= room else sorted(view.records, key=_urgency)
+        parts: list[RenderableType] = [table(records[:room], view.outlook)]
         if hidden := Counter(record.display.value for record in records[room:]):
             parts.append(Text("and " + ", ".join(f"{count} {status}" for status, count in hidden.items()), style="dim"))
-        if warning:
-            parts.append(Text(warning, style="yellow"))
+        if view.warning:
+            parts.append(Text(view.warning, style="yellow"))
         return Group(*parts)
 
 
-def table(records: Iterable[RunRecord]) -> Table:
+def table(records: Iterable[RunRecord], outlook: Outlook) -> Table:
     """Runs as a table: environment, workflow, step, status, time, note."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("environment", "run", "status", "for", "note"):
         made.add_column(heading, no_wrap=True, overflow="ellipsis")
     for record in records:
         elapsed = words.span(record.read_at - words.since(record)) if record.ended_at is None else _took(record)
-        made.add_row(record.environment, words.place(record), words.status(record), elapsed, escape(_note(record)))
+        note = escape(outlook.note(record))
+        made.add_row(record.environment, words.place(record), words.status(record), elapsed, note)
     return made
 
 
@@ -131,22 +145,33 @@ def _happened(fields: News) -> str:
             return f"{fields['ending']} in {words.span(float(fields['seconds']))}{note}"
         case "run-ended":
             return f"succeeded, {fields['state']}" + (" (partial)" if fields.get("partial") == "1" else "")
+        case "step-failed":
+            wait = words.span(float(fields["retry_at"]) - float(fields["at"]))
+            return f"failed, {fields['kind']}: {fields['summary']}; tried again in {wait}"
         case "run-failed":
-            return f"failed, {fields['kind']}: {fields['summary']}"
+            ended = "" if fields.get("status") == "cancelled" else f"failed, {fields['kind']}: "
+            return f"{ended}{fields['summary']}"
         case other:
-            return other
+            return _went_on(other, fields)
+
+
+def _went_on(event: str, fields: News) -> str:
+    match event:
+        case "retry":
+            return "its time has come to be tried again"
+        case "taken-over":
+            return f"taken over: worker {fields['worker']} is not heard of any more"
+        case "handed-over":
+            return f"handed over by worker {fields['worker']}, which stops"
+        case "sent-again":
+            return "sent again: no worker has its message"
+        case "cancel-asked":
+            return f"to be cancelled by {fields['user']}: {fields['reason'] or 'no reason given'}"
+    return event
 
 
 def _took(record: RunRecord) -> str:
     return words.span((record.ended_at or record.read_at) - (record.started_at or record.created_at))
-
-
-def _note(record: RunRecord) -> str:
-    if record.failure:
-        return f"{record.failure.error_kind.value}: {record.failure.error_summary}"
-    if record.display is RunStatus.LOST:
-        return f"worker {record.worker} is not heard of"
-    return record.completed[-1].note if record.completed else ""
 
 
 def _urgency(record: RunRecord) -> tuple[int, str]:

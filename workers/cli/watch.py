@@ -9,6 +9,7 @@ from typing import cast
 import redis
 
 from tasks.failure import RunStatus
+from workers.cli import outlook
 from workers.records import RunRecord
 from workers.runtime import Base
 
@@ -30,7 +31,7 @@ def position(base: Base) -> str:
 class Watch:
     """The runs of some environments, one each: when a run hands over to its next one, that one is followed.
 
-    records: by environment, as last read. gone: runs that Redis has forgotten.
+    records: by environment, as last read. gone: runs that Redis has forgotten. outlook: as last read.
     silent_since: on the monotonic clock; when Redis stopped to answer.
     """
 
@@ -41,6 +42,7 @@ class Watch:
         self._base = base
         self._after = after
         self._read_at = 0.0
+        self.outlook = outlook.read(base)
         self._read(runs)
 
     @property
@@ -89,6 +91,7 @@ class Watch:
         changed = {fields["run"] for fields in news}
         if time.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
             self._read_at = time.monotonic()
+            self.outlook = outlook.read(self._base)
             changed |= {record.run for record in self.records.values() if not self.ended(record)}
         self._read(changed)
         return news

@@ -8,7 +8,8 @@ from tasks.environment import State
 from tasks.failure import FailureContext, RunStatus
 from workers.records import EnvironmentRecord, RunRecord
 
-_COLOURS = {"failed": "red", "lost": "red", "cancelled": "yellow", "succeeded": "green", "running": "cyan"}
+_COLOURS = {"failed": "red", "lost": "red", "succeeded": "green", "running": "cyan"}
+_COLOURS |= dict.fromkeys(("cancelled", "waiting"), "yellow")
 _GOOD_STATES = (State.CONFIGURED, State.PROVISIONED)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -68,7 +69,7 @@ def since(record: RunRecord) -> float:
 
 def advice(record: RunRecord) -> str:
     """The command with which a run that did not end well goes on."""
-    if record.failure:
+    if record.failure and not record.live:
         return record.failure.hint
     return f"`stepmark resume {record.environment}`" if record.display is RunStatus.LOST else ""
 

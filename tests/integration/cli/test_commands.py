@@ -13,6 +13,7 @@ from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import StartWorker, ended
 from tests.support import poll
 from workers.cli import connect, options, watch
+from workers.cli.progress import View
 from workers.cli.reports import Exit
 from workers.runtime import Base
 
@@ -171,9 +172,9 @@ def test_no_worker_is_said(stepmark: Stepmark, fleet: Fleet, monkeypatch: pytest
         def __exit__(self, *_: object) -> None:
             return None
 
-        def update(self, _news: object, _records: object, warning: str) -> None:
-            told.append(warning)
-            if warning:
+        def update(self, _news: object, view: View) -> None:
+            told.append(view.warning)
+            if view.warning:
                 raise KeyboardInterrupt
 
     monkeypatch.setattr("workers.cli.progress.display", lambda _console: Shown())

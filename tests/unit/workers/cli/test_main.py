@@ -16,7 +16,7 @@ from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedErr
 
 COMMANDS = (
     *("init", "validate", "schema", "up", "provision", "configure", "destroy", "register", "status", "show"),
-    *("trace", "logs", "resume", "retry", "worker", "doctor", "demo"),
+    *("trace", "logs", "resume", "retry", "cancel", "pause", "unpause", "worker", "doctor", "demo"),
 )
 REDIS_COMMANDS = (
     ("destroy", "web-1", "--yes"),
@@ -26,12 +26,15 @@ REDIS_COMMANDS = (
     ("logs", "web-1"),
     ("resume", "web-1"),
     ("retry", "web-1", "--from", "opentofu-apply"),
+    ("cancel", "web-1"),
+    ("pause",),
+    ("unpause",),
 )
 FLEET_COMMANDS = ("up", "provision", "configure", "register")
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    assert set(typer.main.get_command(main.app).commands) == set(COMMANDS)  # type: ignore[attr-defined]  # a group
+    assert set(typer.main.get_command(main.app).commands) == {*COMMANDS, "state"}  # type: ignore[attr-defined]  # a group
 
 
 @pytest.mark.parametrize("command", COMMANDS)

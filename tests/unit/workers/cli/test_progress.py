@@ -10,7 +10,8 @@ from rich.console import Console
 from tasks.failure import RunStatus
 from tests.unit.workers.cli.test_outcomes import failed, run
 from workers.cli import progress, words
-from workers.cli.progress import Lines, LiveTable
+from workers.cli.outlook import Outlook
+from workers.cli.progress import Lines, LiveTable, View
 
 EVENT = {
     "at": "43201.5",
@@ -47,6 +48,28 @@ EVENT = {
             {"event": "run-failed", "kind": "timeout", "summary": "too slow"},
             "provision 2/9 opentofu-init: failed, timeout: too slow",
         ),
+        (
+            {"event": "run-failed", "kind": "cancelled", "summary": "cancelled by me: late", "status": "cancelled"},
+            "provision 2/9 opentofu-init: cancelled by me: late",
+        ),
+        (
+            {"event": "step-failed", "kind": "quota", "summary": "too many calls", "retry_at": "43213.5"},
+            "provision 2/9 opentofu-init: failed, quota: too many calls; tried again in 12 s",
+        ),
+        ({"event": "retry"}, "provision 2/9 opentofu-init: its time has come to be tried again"),
+        (
+            {"event": "taken-over", "worker": "w1"},
+            "provision 2/9 opentofu-init: taken over: worker w1 is not heard of any more",
+        ),
+        (
+            {"event": "handed-over", "worker": "w1"},
+            "provision 2/9 opentofu-init: handed over by worker w1, which stops",
+        ),
+        ({"event": "sent-again"}, "provision 2/9 opentofu-init: sent again: no worker has its message"),
+        (
+            {"event": "cancel-asked", "user": "me", "reason": ""},
+            "provision 2/9 opentofu-init: to be cancelled by me: no reason given",
+        ),
     ],
     ids=lambda value: value["event"] if isinstance(value, dict) else "",
 )
@@ -58,7 +81,7 @@ def test_lines_warn_once() -> None:
     shown = io.StringIO()
     with Lines(Console(file=shown, width=200)) as lines:
         for _ in range(2):
-            lines.update([EVENT | {"event": "launched", "user": "me"}], [], "no worker")
+            lines.update([EVENT | {"event": "launched", "user": "me"}], View([], Outlook(), "no worker"))
 
     assert shown.getvalue().splitlines() == [
         "12:00:01 web-1 provision: launched by me",
@@ -73,9 +96,10 @@ def test_the_table_shows_what_needs_a_look_first_and_counts_the_rest() -> None:
     records = [run(RunStatus.QUEUED, environment=f"web-{number}", due_at=20.0) for number in range(10)]
     records.append(failed())
     records.append(run(RunStatus.RUNNING, environment="slow", step_started_at=195.0, lease_until=300.0))
+    view = View(records, Outlook(), "is a worker running?")
     with LiveTable(console) as table:
-        table.update([], records, "is a worker running?")
-        console.print(table._draw(records, "is a worker running?"))
+        table.update([], view)
+        console.print(table._draw(view))
 
     text = shown.getvalue()
     rows = [line.split() for line in text.splitlines() if line.startswith(("web", "slow"))]
