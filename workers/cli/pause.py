@@ -36,5 +36,5 @@ def unpause(as_json: options.Json = False) -> int:
     elif found is None:
         output.out().print("Nothing was paused.")
     else:
-        output.out().print(f"All goes on; {len(sent)} waiting runs were sent to the workers.")
+        output.out().print(f"All goes on; sent again: {len(sent)}.")
     return 0
