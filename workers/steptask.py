@@ -94,7 +94,7 @@ class TrackedTask(Task):
 
 
 def begin(request: Any) -> Execution:
-    """Start the step that the request's message names.
+    """Start the step that the request's message names, once Redis takes it.
 
     Raises:
         Ignore: the message is stale.
@@ -102,8 +102,9 @@ def begin(request: Any) -> Execution:
     identity = StepIdentity.read(request.headers)
     if identity is None:
         raise ConfigurationError("a step runs only as a part of a run: use `stepmark`")
+    tracker = runtime.current().tracker
     try:
-        return runtime.current().tracker.start(identity, request.hostname)
+        return insist(lambda: tracker.start(identity, request.hostname), INSIST_SECONDS)
     except StaleError as error:
         logger.warning("Message %s is ignored: %s", identity.task_id, error)
         raise Ignore(str(error)) from error
