@@ -71,7 +71,7 @@ class Launcher:
             redis.RedisError, kombu.exceptions.OperationalError: Redis does not answer.
         """
         workflows = [WORKFLOWS[name] for name in request.workflows]
-        ids = [new_run_id() for _ in workflows]
+        ids = new_run_ids(self._base.client.time(), len(workflows))
         content = self._content(request.environment, request.user, request.trigger) | {
             "options": json.dumps(dataclasses.asdict(request.options)),
             "revision": "" if request.revision is None else str(request.revision),
@@ -168,9 +168,14 @@ class Launcher:
         return answer
 
 
-def new_run_id() -> str:
-    """An id that sorts by the time it was drawn, in milliseconds, and collides with no other."""
-    return f"{int(time.time() * 1000):011x}{secrets.token_hex(4)}"
+def new_run_ids(now: tuple[int, int], count: int) -> list[str]:
+    """Ids that sort by `now`, in seconds and microseconds, and among them in their order: hosts refuse the earlier run.
+
+    So it is Redis that tells the time: the clocks of two machines that launch may differ.
+    """
+    seconds, microseconds = now
+    milliseconds = seconds * 1000 + microseconds // 1000
+    return sorted(f"{milliseconds:011x}{secrets.token_hex(4)}" for _ in range(count))
 
 
 def _place_of(step: str | None, record: RunRecord) -> int:

@@ -17,7 +17,7 @@ STUCK = 95
 CLOSED = ".closed"
 _SCRIPTS = Path(__file__).with_name("remote")
 # What the scripts say, alone on its line or in the middle of what Ansible says.
-_REFUSED = "stepmark: refused: a later scope works here"
+_REFUSED = re.compile(r"stepmark: refused: a later scope works here, ([\w./~-]+ in [\w./~-]+)")
 _STUCK = re.compile(r"stepmark: stuck: [^\n\"\\]*")
 
 
@@ -66,8 +66,8 @@ def check(exit_status: int, said: str, session: process.Session, shown: str) -> 
     Raises:
         LeaseLostError: a later scope works there. RemoteCommandError: what an earlier one does could not be ended.
     """
-    if exit_status and _REFUSED in said:
-        raise errors.LeaseLostError("a later epoch works on the host")
+    if exit_status and (found := _REFUSED.search(said)):
+        raise errors.LeaseLostError(f"a later epoch works on the host: {found[1]}")
     if exit_status and (found := _STUCK.search(said)):
         summary = f"{session.redact(found[0])}; end it on the host, or restart the host, then resume"
         raise errors.RemoteCommandError(summary, shown, exit_status)
