@@ -1,4 +1,4 @@
-"""A cloud of real light hosts behind an API like Hetzner's, and the plugin that asks it. Each request makes one more."""
+"""A cloud of real light hosts behind an API like Hetzner's, and its plugin. Each request makes one more host."""
 
 from __future__ import annotations
 
