@@ -20,7 +20,7 @@ from tasks.sandbox import api
 from tests.e2e import conftest
 from tests.e2e.conftest import Site
 from tests.integration.conftest import ROOT, ended
-from tests.support import poll
+from tests.support import poll, sampled
 from workers import crypto, runtime
 from workers.orphans import OrphanStore
 from workers.runtime import Base
@@ -155,7 +155,7 @@ def stopped(ground: Ground, worker: Worker) -> Callable[[], None]:
     return come_back
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", sampled(POINTS, "made", "before save"))
 @pytest.mark.parametrize("die", [killed, stopped])
 def test_one_host_whenever_the_worker_dies(
     ground: Ground, point: str, die: Callable[[Ground, Worker], Callable[[], None]]

@@ -14,6 +14,7 @@ from tests.e2e import cloud, conftest
 from tests.e2e.cloud import Cloud
 from tests.e2e.test_apply_killed import NAME, Ground, Worker, ground, killed, settled, stopped
 from tests.integration.conftest import ended
+from tests.support import sampled
 
 __all__ = ["ground"]
 
@@ -37,7 +38,7 @@ def servers(ground: Ground, point: str) -> Iterator[Cloud]:
         yield made
 
 
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", sampled(POINTS, "made", "before save"))
 @pytest.mark.parametrize("die", [killed, stopped])
 def test_no_second_host_and_none_that_no_state_knows(
     ground: Ground, servers: Cloud, point: str, die: Callable[[Ground, Worker], Callable[[], None]]
