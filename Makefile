@@ -4,12 +4,14 @@
 # make venv                    set everything up: .venv, with the locked versions of config/constraints.txt
 # make clean                   remove what these have made
 #
+# SPREAD over how many processes the tests are spread: most of them wait. A Redis that is given is not shared.
 # PYTHON  Python 3.11 or later. YES=1  install missing Debian packages without asking.
 # INSTALL what to install: this checkout, or a wheel. VENV  where.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 INSTALL ?= --editable .
+SPREAD ?= $(if $(STEPMARK_TEST_REDIS_URL),,--numprocesses 3 --dist loadgroup)
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/ready
 
@@ -19,7 +21,7 @@ demo: venv
 	PATH="$(BIN):$$PATH" $(BIN)/stepmark demo $(if $(YES),--yes) $(ARGS)
 
 test: venv
-	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest $(ARGS)
+	PATH="$(BIN):$$PATH" $(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 lint: venv
 	$(BIN)/ruff check

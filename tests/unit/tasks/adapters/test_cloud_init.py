@@ -156,6 +156,7 @@ def test_the_public_half_of_every_form_of_key(key: Any, form: serialization.Priv
         public(ED25519),
         "-----BEGIN OPENSSH PRIVATE KEY-----",
     ],
+    ids=["empty", "no-key", "passphrase", "public", "cut-off"],
 )
 def test_a_key_that_cannot_be_read_is_not_shown(text: str) -> None:
     with pytest.raises(errors.ConfigurationError) as caught:
