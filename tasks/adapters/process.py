@@ -159,9 +159,10 @@ class _Run:
 
     def _listen(self) -> bool:
         try:
-            word, _, rest = self._control.recv(4096).decode().partition(" ")
-        except OSError:
-            word = rest = ""
+            said = self._control.recv(4096)
+        except ConnectionResetError:  # the guard went without reading the last renewal; what it said comes after this
+            said = self._control.recv(4096)
+        word, _, rest = said.decode().partition(" ")
         self.said[word] = rest
         return bool(word)
 

@@ -57,6 +57,24 @@ def test_all_of_a_program_that_ended(session: process.Session, log: list[str], t
     assert completed.tail == "\n".join(log)
 
 
+def test_a_renewal_that_crosses_the_end_of_a_program_hides_nothing(session: process.Session) -> None:
+    """A guard that ends with a renewal unread resets the connection, before what it said last has been read."""
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.is_set():
+            session.lifeline.feed(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(renew)
+        try:
+            found = {process.run(shell("exit 3"), session).exit_status for _ in range(20)}
+        finally:
+            done.set()
+
+    assert found == {3}
+
+
 def test_without_input_a_program_reads_nothing(session: process.Session) -> None:
     assert process.run(Command(("cat",), Path("/")), session).stdout == ""
 
