@@ -64,7 +64,8 @@ class Crew:
             while not self._ended():
                 time.sleep(_LOOK_SECONDS)
             told = bool(self._told)
-            self._pass_on(signal.SIGTERM)
+            if not told:  # whoever was told would take a second TERM for an order to hurry
+                self._pass_on(signal.SIGTERM)
             while any(child.poll() is None for child in self._children.values()):
                 time.sleep(_LOOK_SECONDS)
         return told
