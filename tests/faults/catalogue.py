@@ -12,6 +12,8 @@ _KILLED = (Kind.WORKER_LOST, Cause.KILLED)
 _CANCELLED = (Kind.CANCELLED, Cause.CANCELLED)
 _IN_TOOL = "in-tool"
 _ENDS_SECONDS = 3.0
+# Longer than it takes all runs of a group to get there.
+_ALL_SECONDS = 15.0
 
 
 def _raised() -> tuple[Fault, ...]:
@@ -139,7 +141,7 @@ def _surroundings() -> tuple[Fault, ...]:
             _IN_TOOL,
             driver=Driver.KILL_REDIS,
             loss=Loss.NOTHING,
-            seconds=_ENDS_SECONDS,
+            seconds=_ALL_SECONDS,
             outage_seconds=0.5,
         ),
         Fault(

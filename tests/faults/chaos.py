@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import redis
@@ -20,10 +21,11 @@ from kombu.exceptions import OperationalError
 from config import settings as settings_module
 from config.fleet import EnvironmentSpec
 from tasks.failure import RunStatus
-from tests.faults import chaos_check, chaos_deeds, chaos_world
+from tests.faults import chaos_check, chaos_deeds, chaos_world, server
 from tests.faults.chaos_deeds import Scene
 from tests.faults.chaos_worker import CHAOS, app
 from tests.faults.chaos_world import World
+from tests.faults.server import Server
 from workers import runtime
 from workers.launch import Launcher, Request, Resumption
 from workers.refusals import RefusedError
@@ -122,6 +124,11 @@ class Driver:
         return f"{len(records)} runs: {dict(status)}, {dict(kinds)}; events: {dict(events)}"
 
 
+def _workers(folder: Path, redis_server: Server) -> AbstractContextManager[World]:
+    os.environ |= chaos_world.surroundings(folder, redis_server.url)  # before the app is first used
+    return chaos_world.workers(folder, redis_server)
+
+
 def main() -> int:
     """Drive; 0 if all was as it must be."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -132,7 +139,7 @@ def main() -> int:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         folder = (chosen.folder or Path(temporary)).absolute() / f"seed-{chosen.seed}"
-        with chaos_world.running(folder) as world:
+        with server.running(folder / "redis") as redis_server, _workers(folder, redis_server) as world:
             print(f"seed {chosen.seed}, {chosen.seconds:g} s, at most {chosen.runs} runs")
             driver = Driver(world, chosen.seed, chosen.runs)
             driver.storm(chosen.seconds)

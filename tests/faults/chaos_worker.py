@@ -49,6 +49,8 @@ def _work(facts: Facts, context: StepContext, name: str) -> Result:
     draw = zlib.crc32(f"{context.scope} {name} {labels['draw']}".encode()) % 100
     fails = draw < int(labels["fails"]) and not context.uncertain
     seconds = float(labels["seconds"]) * (0.5 + draw / 100)
+    if name in labels and not context.uncertain:
+        seconds = float(labels[name])
     argv = ("sh", "-c", TOOL, "tool", context.environment.name, name, context.scope, f"{seconds:.2f}", str(int(fails)))
     folder = os.environ["CHAOS_FOLDER"]
     done = process.run(Command(argv, Path(folder), {"CHAOS_FOLDER": folder, MARK: folder}), context.session)

@@ -11,10 +11,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tasks.adapters import guard
-from tests.faults import proxy, server
+from tests.faults import proxy
 from tests.faults.proxy import Proxy
 from tests.faults.server import Server
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, poll
 from workers import crypto
 
 LEASE_SECONDS = 3.0
@@ -32,6 +32,7 @@ class Worker:
         self.proxy = through
         self.stopped = False
         self.process: subprocess.Popen[bytes] | None = None
+        self.log = folder / f"{name}.log"
         self._folder = folder
 
     def start(self) -> None:
@@ -39,7 +40,7 @@ class Worker:
         argv = (sys.executable, "-m", "celery", "-A", "tests.faults.chaos_worker", "worker", "-Q", self.queue)
         data = self._folder / "data" / self.name
         variables = {"STEPMARK_REDIS_URL": self.proxy.url, "STEPMARK_DATA_DIR": str(data)}
-        with (self._folder / f"{self.name}.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 (*argv, "-n", f"{self.name}@chaos", *_POOLS[self.queue], "-l", "INFO"),
                 cwd=REPOSITORY,
@@ -59,6 +60,10 @@ class Worker:
     def alive(self) -> bool:
         """Whether its main process lives."""
         return self.process is not None and self.process.poll() is None
+
+    def ready(self) -> bool:
+        """Whether it has ever said that it takes messages."""
+        return f"{self.name}@chaos ready" in self.log.read_text(errors="replace")
 
     def children(self) -> list[int]:
         """The processes of its pool."""
@@ -108,36 +113,36 @@ def kill(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _surroundings(folder: Path, url: str) -> None:
-    """What this process and its workers read; before the app is first used."""
+def surroundings(folder: Path, url: str) -> dict[str, str]:
+    """Make what a world needs in `folder`; the variables that its operator and its workers read."""
     (folder / "hosts").mkdir(parents=True)
     (folder / "host.log").touch()
-    os.environ |= {
+    crypto.create(folder / "encryption.key")
+    return {
+        "CHAOS_FOLDER": str(folder),
         "STEPMARK_REDIS_URL": url,
         "STEPMARK_ENCRYPTION_KEY_FILE": str(folder / "encryption.key"),
         "STEPMARK_DATA_DIR": str(folder / "data" / "operator"),
         "STEPMARK_LEASE_SECONDS": str(LEASE_SECONDS),
         "STEPMARK_GRACE_SECONDS": str(GRACE_SECONDS),
     }
-    crypto.create(folder / "encryption.key")
 
 
 @contextmanager
-def running(folder: Path, each: int = 2) -> Iterator[World]:
-    """A Redis and `each` workers of either queue, while the block lasts."""
+def workers(folder: Path, redis: Server, each: int = 2) -> Iterator[World]:
+    """`each` workers of either queue, every one behind a proxy of its own, while the block lasts."""
     with ExitStack() as stack:
-        redis = stack.enter_context(server.running(folder / "redis"))
-        _surroundings(folder, redis.url)
-        workers = []
+        made = []
         for queue in _POOLS:
             for number in range(each):
                 through = stack.enter_context(proxy.before(redis.url))
-                workers.append(Worker(f"{queue}{number}", queue, folder, through))
-        os.environ["CHAOS_FOLDER"] = str(folder)
-        world = World(folder, redis, tuple(workers))
+                made.append(Worker(f"{queue}{number}", queue, folder, through))
+        world = World(folder, redis, tuple(made))
         stack.callback(_end, world)
-        for worker in workers:
+        for worker in made:
             worker.start()
+        for worker in made:
+            poll(worker.ready, seconds=60)
         yield world
 
 

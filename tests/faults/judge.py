@@ -15,8 +15,8 @@ from tests.faults.fault import Loss
 from tests.faults.trial import Seen
 from workers.tracker import Why
 
-# A worker thread or a poll of ours may be this late on a loaded machine.
-SLACK_SECONDS = 2.5
+# All of the matrix runs at once on two cores: whatever is due at some moment may be that late.
+SLACK_SECONDS = 5.0
 # Our clock and Redis's are the same, but read one after the other.
 CLOCK_SECONDS = 0.05
 
@@ -189,7 +189,7 @@ def _seconds(start: float | None, end: float | None) -> float | None:
 
 
 def spans_of(log: tuple[str, ...]) -> list[Span]:
-    """The executions in lines of `start STEP SCOPE PID AT`; later ones of each say `alive`, the last one maybe `end`."""
+    """The executions in lines of `start STEP SCOPE PID AT`; later ones of each say `alive`, the last maybe `end`."""
     open_: dict[tuple[str, str, str], Span] = {}
     found: list[Span] = []
     for line in log:

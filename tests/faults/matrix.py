@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,27 +30,19 @@ MOST_CELLS = 110
 _HOST = "matrix"
 
 
-def tried(chosen: Sequence[Cell], *, at_once: int, say: Callable[[str], None]) -> Mapping[Cell, Verdict]:
-    """The verdict on each cell that can be tried, groups tried `at_once`."""
-    with tempfile.TemporaryDirectory(prefix="stepmark-faults-") as folder, host(Path(folder), say) as described:
-        return tried_in(Path(folder), described, chosen, at_once=at_once, say=say)
-
-
-def tried_in(
-    folder: Path, described: str, chosen: Sequence[Cell], *, at_once: int, say: Callable[[str], None]
-) -> Mapping[Cell, Verdict]:
-    """The same, on this host, with files that stay in `folder`."""
+def tried(folder: Path, chosen: Sequence[Cell], *, at_once: int, say: Callable[[str], None]) -> Mapping[Cell, Verdict]:
+    """The verdict on each cell that can be tried, groups tried `at_once`; their files stay in `folder`."""
     found: dict[Cell, Verdict] = {}
 
-    def one(group: tuple[str, list[Cell]]) -> None:
+    def one(group: tuple[str, list[Cell]], described: str) -> None:
         name, members = group
         verdicts = _try(folder / name, described, members)
         found.update(verdicts)
         wrong = sum(not verdict.right for verdict in verdicts.values())
         say(f"{name}: {len(verdicts)} cells, {wrong} wrong")
 
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(one, groups(chosen)))
+    with host(folder, say) as described, ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(lambda group: one(group, described), groups(chosen)))
     return found
 
 

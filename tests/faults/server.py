@@ -51,6 +51,11 @@ class Server:
             self._process.send_signal(number)
             self._process.wait(30)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Signal it: to stop it for a while, say."""
+        assert self._process
+        self._process.send_signal(number)
+
     def restart(self) -> None:
         """Kill it and start it again."""
         self.kill()

@@ -1,0 +1,171 @@
+"""Redis goes away, is full, read-only, locked or slow: workers come back by themselves, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings
+from tasks.failure import RunStatus
+from tests.faults.chaos_world import LEASE_SECONDS, World
+from tests.integration import stage
+from tests.integration.stage import at_host, ended, launch
+from tests.support import poll
+from workers import runtime
+from workers.runtime import Base
+
+SHORT, LONG = LEASE_SECONDS / 3, LEASE_SECONDS * 2
+Trouble = Callable[[World, float], None]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A Redis, and a worker for each queue."""
+    with stage.running(tmp_path, monkeypatch, each=1) as found:
+        yield found
+
+
+@pytest.fixture
+def base(world: World) -> Base:
+    """What the operator has."""
+    return runtime.base(Settings())
+
+
+def cut(world: World, seconds: float) -> None:
+    """The network between the workers and Redis is down."""
+    for worker in world.workers:
+        worker.proxy.cut()
+    time.sleep(seconds)
+    for worker in world.workers:
+        worker.proxy.restore()
+
+
+def stalled(world: World, seconds: float) -> None:
+    """The network between the workers and Redis swallows everything, and says nothing."""
+    for worker in world.workers:
+        worker.proxy.stall()
+    time.sleep(seconds)
+    for worker in world.workers:
+        worker.proxy.restore()
+
+
+def slow(world: World, seconds: float) -> None:
+    """Every answer takes .6 s longer."""
+    for worker in world.workers:
+        worker.proxy.delay(0.3)
+    time.sleep(seconds)
+    for worker in world.workers:
+        worker.proxy.restore()
+
+
+def stopped(world: World, seconds: float) -> None:
+    """Redis does nothing: a slow command, a swapping machine."""
+    world.redis.signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    world.redis.signal(signal.SIGCONT)
+
+
+def killed(world: World, seconds: float) -> None:
+    """Redis is killed, and started again."""
+    world.redis.kill()
+    time.sleep(seconds)
+    world.redis.start()
+
+
+def full(world: World, seconds: float) -> None:
+    """Redis has no memory left."""
+    world.redis.client.config_set("maxmemory", "100kb")
+    time.sleep(seconds)
+    world.redis.client.config_set("maxmemory", "0")
+
+
+def read_only(world: World, seconds: float) -> None:
+    """Redis is a replica for a while, of a primary that does not answer: a fail-over that is taken back."""
+    world.redis.client.replicaof("127.0.0.1", "1")
+    time.sleep(seconds)
+    world.redis.client.replicaof("NO", "ONE")
+
+
+def locked(world: World, seconds: float) -> None:
+    """Redis's password is another one than the workers', for whoever connects."""
+    world.redis.client.config_set("requirepass", "another")
+    world.redis.client.execute_command("AUTH", "another")
+    world.redis.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    time.sleep(seconds)
+    world.redis.client.config_set("requirepass", "")
+
+
+TROUBLES: tuple[Trouble, ...] = (cut, stalled, stopped, killed, full, read_only, locked)
+
+
+def _pids(world: World) -> list[int]:
+    return [worker.pid for worker in world.workers if worker.alive]
+
+
+def _untouched(world: World, pids: list[int]) -> None:
+    """The same worker processes have gone on."""
+    assert _pids(world) == pids
+    stage.harmless(world)
+
+
+@pytest.mark.parametrize("trouble", [*TROUBLES, slow], ids=lambda trouble: trouble.__name__)
+def test_shorter_than_the_lease_nothing_is_interrupted(trouble: Trouble, world: World, base: Base) -> None:
+    pids = _pids(world)
+    runs = launch(base, 1.5)
+    poll(lambda: len(at_host(world, "start")) == 3)
+
+    trouble(world, LONG if trouble is slow else SHORT)
+
+    for record in ended(base, runs):
+        assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 1), record.failure
+    assert at_host(world, "interrupted") == []
+    _untouched(world, pids)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__)
+def test_longer_than_the_lease_tools_are_ended_and_runs_go_on(trouble: Trouble, world: World, base: Base) -> None:
+    pids = _pids(world)
+    runs = launch(base, 30)
+    poll(lambda: len(at_host(world, "start")) == 3)
+
+    trouble(world, LONG)
+
+    for record in ended(base, runs):
+        assert record.status is RunStatus.SUCCEEDED, record.failure
+    assert len(at_host(world, "interrupted")) == 3
+    _untouched(world, pids)
+
+
+def test_a_step_whose_start_is_not_recorded_begins_later(world: World, base: Base) -> None:
+    """Its message has been taken, and Redis refuses to write that it begins: it waits, and nothing fails."""
+    wait = next(worker for worker in world.workers if worker.queue == "wait")
+    wait.signal(signal.SIGSTOP)
+    runs = launch(base, 0.2)
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "-hincrby")
+    wait.signal(signal.SIGCONT)
+    poll(lambda: wait.log.read_text().count("Not recorded yet") >= 3)
+
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "+hincrby")
+
+    for record in ended(base, runs):
+        assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 1), record.failure
+    _untouched(world, _pids(world))
+
+
+def test_a_step_that_has_ended_is_recorded_later(world: World, base: Base) -> None:
+    """The tool has done its work, and Redis refuses to write it: it is not done again."""
+    runs = launch(base, 1)
+    poll(lambda: len(at_host(world, "start")) == 3)
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "-hincrby")
+    poll(lambda: len(at_host(world, "end")) == 3)
+    time.sleep(LONG)
+
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "+hincrby")
+
+    for record in ended(base, runs):
+        assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 1), record.failure
+    _untouched(world, _pids(world))
