@@ -12,6 +12,8 @@ _KILLED = (Kind.WORKER_LOST, Cause.KILLED)
 _CANCELLED = (Kind.CANCELLED, Cause.CANCELLED)
 _IN_TOOL = "in-tool"
 _ENDS_SECONDS = 3.0
+# Longer than a program takes to begin on a host, when the machine is busy.
+_DEADLINE_SECONDS = 5.0
 # Longer than it takes all runs of a group to get there.
 _ALL_SECONDS = 15.0
 
@@ -46,7 +48,11 @@ def _raised() -> tuple[Fault, ...]:
 def _deadlines() -> tuple[Fault, ...]:
     return (
         Fault(
-            "soft-deadline", "soft deadline: the tool heeds the interrupt", _IN_TOOL, told=_TIMEOUT, timeout_seconds=1.5
+            "soft-deadline",
+            "soft deadline: the tool heeds the interrupt",
+            _IN_TOOL,
+            told=_TIMEOUT,
+            timeout_seconds=_DEADLINE_SECONDS,
         ),
         Fault(
             "hard-deadline",
@@ -54,7 +60,7 @@ def _deadlines() -> tuple[Fault, ...]:
             _IN_TOOL,
             told=_TIMEOUT,
             deaf=True,
-            timeout_seconds=1.5,
+            timeout_seconds=_DEADLINE_SECONDS,
         ),
         Fault(
             "hang",
@@ -63,7 +69,7 @@ def _deadlines() -> tuple[Fault, ...]:
             "hang",
             told=_TIMEOUT,
             done=1,
-            timeout_seconds=1.5,
+            timeout_seconds=_DEADLINE_SECONDS,
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from tasks.workflows.model import Step, Unknown, Workflow
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Fault, Loss
 from workers.tracker import Why
+
+_PLACES_A_FAULT = 2
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,13 @@ def sample(seed: int) -> tuple[Cell, ...]:
     draw = random.Random(seed)  # noqa: S311 - no secret
     order = list(places())
     draw.shuffle(order)
+    taken = Counter(dict.fromkeys(order, 0))
     chosen: list[Cell] = []
-    for number, fault in enumerate(FAULTS):
-        turn = [order[(number + shift) % len(order)] for shift in range(len(order))]
-        possible = [cell for cell in (Cell(name, index, fault) for name, index in turn) if not cell.why_not]
-        chosen += possible[:2]
+    for fault in FAULTS:
+        turn = [Cell(name, index, fault) for name, index in sorted(order, key=lambda place: taken[place])]
+        picked = [cell for cell in turn if not cell.why_not][:_PLACES_A_FAULT]
+        taken.update((cell.workflow, cell.index) for cell in picked)
+        chosen += picked
     return tuple(chosen)
 
 
