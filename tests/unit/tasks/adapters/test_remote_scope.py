@@ -121,12 +121,12 @@ def test_our_own_place_is_private(host: Host) -> None:
 
 def test_a_later_command_first_ends_all_of_an_earlier_one(host: Host) -> None:
     """With what ignores TERM, and what went to a session of its own but not away from its parent, as under sudo."""
-    family = 'trap "" TERM HUP; sleep 300 & trap - TERM HUP; setsid sh -c "sleep 301; :" & sleep 302'
+    family = 'trap "" TERM HUP; sleep 30770 & trap - TERM HUP; setsid sh -c "sleep 30771; :" & sleep 30772'
     host.start(host.scope(1), family)
-    for words in ("sleep 300", "sleep 301", "sleep 302"):
+    for words in ("sleep 30770", "sleep 30771", "sleep 30772"):
         host.running(words)
 
-    status, said, complained = host.run(host.scope(2), "pgrep -fc 'sleep 30[012]$' || :")
+    status, said, complained = host.run(host.scope(2), "pgrep -fc 'sleep 3077[012]$' || :")
 
     assert (status, "ending what an earlier run still does here" in complained) == (0, True)
     assert marked.living(host.mark) == {}
