@@ -6,24 +6,28 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
 import redis
 from celery import Celery
-from kombu.exceptions import OperationalError
 
+from config.fleet import Fleet
 from config.settings import Settings
+from tasks import equipment
 from tasks.adapters import daemon
+from tasks.equipment import Item
 from tasks.errors import StepmarkError
 from tasks.sandbox import ladder
 from tasks.sandbox.ladder import Lack, Rung
-from workers import connection, crypto
+from workers import connection, crypto, readiness, runtime, verbs
+from workers.registry import Condition, Registry, WorkerRecord
+from workers.runtime import Base
 
 _OLDEST_REDIS = (6, 2)
-_PING_SECONDS = 1.0
+_FLEET = "workers' equipment"
 _VERSION_SECONDS = 20.0
 # OpenTofu would look for updates, and warn of a configuration file that is not there.
 _QUIET = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
@@ -47,9 +51,12 @@ class Check:
     advice: str = ""
 
 
-def examine(settings: Settings, app: Celery) -> tuple[Check, ...]:
-    """All checks; each looks for itself, and none raises."""
-    return (_python(), _tofu(settings), *_programs(), *_redis(settings), _key(settings), _workers(app), *_sandbox())
+def examine(settings: Settings, app: Celery, fleet: Fleet | None) -> tuple[Check, ...]:
+    """All checks; each looks for itself, and none raises. fleet: whether the workers have what it needs."""
+    return (
+        *(_python(), _tofu(settings), *_programs(settings)),
+        *(*_redis(settings), _key(settings), *_workers(settings, app, fleet), *_sandbox()),
+    )
 
 
 def _python() -> Check:
@@ -66,11 +73,9 @@ def _tofu(settings: Settings) -> Check:
     return Check("opentofu", Verdict.LIMITED, f"{' and '.join(names)}: not on PATH", advice)
 
 
-def _programs() -> Iterator[Check]:
+def _programs(settings: Settings) -> Iterator[Check]:
     yield _program("ssh", "openssh-client", "-V")
-    beside = os.path.dirname(sys.executable)  # noqa: PTH120 - joined into a PATH
-    path = shutil.which("ansible-playbook", path=os.pathsep.join((beside, os.environ.get("PATH", ""))))
-    if path:
+    if path := equipment.program(equipment.ANSIBLE, settings):
         yield Check("ansible", Verdict.OK, f"{_first_line(path, '--version')} at {path}")
     else:
         advice = "it comes with Stepmark: install Stepmark anew in this environment (pip)"
@@ -147,14 +152,39 @@ def _key(settings: Settings) -> Check:
     return Check("encryption key", Verdict.OK, str(settings.encryption_key_file.expanduser()))
 
 
-def _workers(app: Celery) -> Check:
-    none = Check("workers", Verdict.LIMITED, "none answers", "`stepmark worker` starts them")
+def _workers(settings: Settings, app: Celery, fleet: Fleet | None) -> Iterator[Check]:
+    base = runtime.base(settings)
     try:
-        answers = app.control.ping(timeout=_PING_SECONDS)
-    except (redis.RedisError, OperationalError, OSError):
-        return none
-    names = sorted(name for answer in answers for name in answer)
-    return Check("workers", Verdict.OK, ", ".join(names)) if names else none
+        found = Registry(base.client, base.keys).workers()
+        yield _living(found)
+        if fleet and found:
+            yield _equipped(base, app, fleet)
+    except redis.RedisError:
+        yield _living(())
+
+
+def _living(workers: Sequence[WorkerRecord]) -> Check:
+    words = [each.name if each.condition is Condition.READY else f"{each.name} ({each.condition})" for each in workers]
+    if any(each.condition is Condition.READY for each in workers):
+        return Check("workers", Verdict.OK, ", ".join(words))
+    return Check("workers", Verdict.LIMITED, ", ".join(words) or "none lives", "`stepmark worker` starts them")
+
+
+def _equipped(base: Base, app: Celery, fleet: Fleet) -> Check:
+    """Whether the workers have what `up` needs for all environments of the fleet."""
+    items: set[Item] = set()
+    for spec in fleet.environments:
+        try:
+            items |= readiness.wanted(base, spec, verbs.workflows("up", spec))
+        except StepmarkError as error:
+            return Check(_FLEET, Verdict.LIMITED, f"{spec.name}: {error}")
+    found = readiness.ask(base, app, frozenset(items))
+    if found.lacks:
+        advice = "put the file or the program there, or set the variable and start the worker anew"
+        return Check(_FLEET, Verdict.MISSING, "; ".join(map(str, found.lacks)), advice)
+    if found.warnings():
+        return Check(_FLEET, Verdict.LIMITED, "; ".join(found.warnings()))
+    return Check(_FLEET, Verdict.OK, f"they have all that {fleet.path} needs")
 
 
 def _sandbox() -> Iterator[Check]:

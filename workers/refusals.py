@@ -42,6 +42,16 @@ class ConflictError(RefusedError):
     """Somebody else changed it since it was read."""
 
 
+class LackingError(RefusedError):
+    """Workers lack what the steps need. Arguments: as RefusedError, then each thing: worker, what, name, text."""
+
+    def __init__(self, problem: str, advice: str, lacks: tuple[dict[str, str], ...]) -> None:
+        StepmarkError.__init__(self, problem, advice, lacks)
+        self.problem = problem
+        self.advice = advice
+        self.lacks = lacks
+
+
 class NotFoundError(StepmarkError):
     """There is no such environment, run or trace. Arguments: what was looked for, what to do."""
 

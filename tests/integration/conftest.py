@@ -20,6 +20,7 @@ from tests.support import poll
 from workers import runtime
 from workers.launch import Launcher, Request
 from workers.records import RunRecord
+from workers.registry import Registry
 from workers.runtime import Base
 from workers.tracker import Place
 
@@ -90,9 +91,11 @@ def start_worker(settings: Settings, steps_log: Path, tmp_path: Path) -> Iterato
 
 
 @pytest.fixture
-def worker(start_worker: StartWorker) -> subprocess.Popen[bytes]:
-    """One worker."""
-    return start_worker()
+def worker(base: Base, start_worker: StartWorker) -> subprocess.Popen[bytes]:
+    """One worker, which is there."""
+    process = start_worker()
+    poll(lambda: Registry(base.client, base.keys).workers())
+    return process
 
 
 @pytest.fixture

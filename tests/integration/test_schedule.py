@@ -12,8 +12,10 @@ from config.settings import Settings
 from tasks.errors import ConfigurationError
 from tasks.failure import RunStatus
 from tests.integration.conftest import StartWorker, ended, request, spec
+from tests.support import poll
 from workers import schedule
 from workers.launch import Launcher
+from workers.registry import Registry
 from workers.runtime import Base
 
 FLEET = """\
@@ -58,6 +60,20 @@ def test_without_a_fleet_file_there_are_none(settings: Settings) -> None:
         schedule.fire("nightly")
 
 
+@pytest.mark.usefixtures("fleet", "launcher")
+def test_what_its_workers_lack_is_left_out_and_recorded(base: Base, start_worker: StartWorker) -> None:
+    """Nobody is there to be told at that hour."""
+    start_worker()
+    poll(lambda: Registry(base.client, base.keys).workers())
+
+    schedule.fire("often")
+
+    (firing,) = schedule.firings(base)
+    assert (firing.schedule, firing.launched) == ("often", {})
+    assert firing.left_out == {"db-1": "worker w0@test: secret env:KEY: the variable is not set, or empty"}
+    assert base.store.environments() == ()
+
+
 @pytest.mark.usefixtures("fleet")
 def test_a_fired_schedule_launches_what_it_selects(base: Base, launcher: Launcher, start_worker: StartWorker) -> None:
     """An environment that a run holds is left out; the others are launched, and say by what."""
@@ -71,6 +87,9 @@ def test_a_fired_schedule_launches_what_it_selects(base: Base, launcher: Launche
     records = {record.name: record for record in base.store.environments()}
     assert set(records) == {"web-1", "web-2", "db-1"}
     assert records["db-1"].last_run == held.run
+    often, nightly = sorted(schedule.firings(base), key=lambda firing: firing.schedule, reverse=True)
+    assert (often.launched, set(often.left_out)) == ({}, {"db-1"})
+    assert (set(nightly.launched), set(nightly.left_out)) == ({"web-1", "web-2"}, {"db-1"})
     for name in ("web-1", "web-2"):
         run = ended(base, records[name].last_run or "")
         assert (run.status, run.trigger, run.workflow) == (RunStatus.SUCCEEDED, "schedule nightly", "register")

@@ -16,12 +16,14 @@ from workers.doctor import Check, Verdict
 _MARKS = {Verdict.OK: "[green]ok[/]", Verdict.LIMITED: "[yellow]limited[/]", Verdict.MISSING: "[red]missing[/]"}
 
 
-def doctor(as_json: options.Json = False) -> int:
-    """Say what is installed, reachable and missing on this machine, and how to get it.
+def doctor(fleet: options.FleetFile = None, as_json: options.Json = False) -> int:
+    """Say what is installed, reachable and missing on this machine, what the workers lack, and how to get it.
 
-    Example: stepmark doctor
+    Example: stepmark doctor fleet.yaml
     """
-    found = checks.examine(settings_module.load(), celery.app)
+    file = fleet or options.default_fleet()
+    declared = options.load(file) if fleet or file.expanduser().exists() else None
+    found = checks.examine(settings_module.load(), celery.app, declared)
     well = all(check.verdict is not Verdict.MISSING for check in found)
     if as_json:
         output.emit({"ok": well, "checks": [asdict(check) for check in found]})

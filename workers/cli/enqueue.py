@@ -29,11 +29,15 @@ _LEASE_TRIES = 3
 
 @dataclass(frozen=True)
 class Manner:
-    """How a command goes about it. wanted: how it is well for a run to end."""
+    """How a command goes about it. wanted: how it is well for a run to end.
+
+    check: the workers are asked first whether they have what is needed.
+    """
 
     detach: bool = False
     as_json: bool = False
     wanted: RunStatus = RunStatus.SUCCEEDED
+    check: bool = True
 
 
 class Enqueued:

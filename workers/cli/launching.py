@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,8 +12,8 @@ from rich.markup import escape
 
 from config.fleet import EnvironmentSpec
 from tasks.context import Options
-from workers import celery, runlog, verbs
-from workers.cli import connect, enqueue, options, output
+from workers import celery, readiness, runlog, verbs
+from workers.cli import checking, connect, enqueue, options, output
 from workers.cli.enqueue import Manner, Start
 from workers.cli.options import Chosen
 from workers.launch import Launcher, Request
@@ -31,6 +32,7 @@ def up(
     label: options.Label = None,
     allow_destroy: options.AllowDestroy = False,
     detach: options.Detach = False,
+    no_check: options.NoCheck = False,
     as_json: options.Json = False,
 ) -> int:
     """Provision (or register) the environments of a fleet, then configure them.
@@ -38,7 +40,7 @@ def up(
     Example: stepmark up examples/demo.yaml --group web
     """
     specs = Chosen(fleet, env, group, label).specs()
-    return _launch("up", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json))
+    return _launch("up", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json, check=not no_check))
 
 
 def provision(
@@ -49,6 +51,7 @@ def provision(
     plan: Plan = False,
     allow_destroy: options.AllowDestroy = False,
     detach: options.Detach = False,
+    no_check: options.NoCheck = False,
     as_json: options.Json = False,
 ) -> int:
     """Make the hosts and wait until they are ready; with --plan, only say what would be made.
@@ -59,8 +62,10 @@ def provision(
     if plan:
         if detach:
             raise typer.BadParameter("a plan is shown when it is made: leave out --detach", param_hint="--plan")
-        return _plan(specs, as_json=as_json)
-    return _launch("provision", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json))
+        return _plan(specs, Manner(as_json=as_json, check=not no_check))
+    return _launch(
+        "provision", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json, check=not no_check)
+    )
 
 
 def configure(
@@ -69,13 +74,15 @@ def configure(
     group: options.Group = None,
     label: options.Label = None,
     detach: options.Detach = False,
+    no_check: options.NoCheck = False,
     as_json: options.Json = False,
 ) -> int:
     """Configure hosts that have been provisioned or registered.
 
     Example: stepmark configure fleet.yaml --label tier=web
     """
-    return _launch("configure", Chosen(fleet, env, group, label).specs(), Options(), Manner(detach, as_json))
+    specs = Chosen(fleet, env, group, label).specs()
+    return _launch("configure", specs, Options(), Manner(detach, as_json, check=not no_check))
 
 
 def register(
@@ -84,19 +91,22 @@ def register(
     group: options.Group = None,
     label: options.Label = None,
     detach: options.Detach = False,
+    no_check: options.NoCheck = False,
     as_json: options.Json = False,
 ) -> int:
     """Take on hosts that already exist.
 
     Example: stepmark register fleet.yaml --env old-1
     """
-    return _launch("register", Chosen(fleet, env, group, label).specs(), Options(), Manner(detach, as_json))
+    specs = Chosen(fleet, env, group, label).specs()
+    return _launch("register", specs, Options(), Manner(detach, as_json, check=not no_check))
 
 
 def destroy(
     environments: options.Environments,
     yes: Yes = False,
     detach: options.Detach = False,
+    no_check: options.NoCheck = False,
     as_json: options.Json = False,
 ) -> int:
     """Destroy the hosts of environments; their history and traces stay. Asks first.
@@ -110,22 +120,30 @@ def destroy(
     if not yes:
         _ask(records)
     specs = [connect.spec(record) for record in records]
-    return enqueue.finish(base, _starts(base, "destroy", specs, Options()), Manner(detach, as_json))
+    manner = Manner(detach, as_json, check=not no_check)
+    return enqueue.finish(base, _starts(base, "destroy", specs, Options(), manner), manner)
 
 
 def _launch(verb: str, specs: Iterable[EnvironmentSpec], chosen: Options, manner: Manner) -> int:
     base = connect.base()
-    return enqueue.finish(base, _starts(base, verb, specs, chosen), manner)
+    return enqueue.finish(base, _starts(base, verb, specs, chosen, manner), manner)
 
 
-def _starts(base: Base, verb: str, specs: Iterable[EnvironmentSpec], chosen: Options) -> dict[str, Start]:
+def _starts(
+    base: Base, verb: str, specs: Iterable[EnvironmentSpec], chosen: Options, manner: Manner
+) -> dict[str, Start]:
     launcher, user = Launcher(base, celery.app), verbs.whoami()
-
-    def start(spec: EnvironmentSpec) -> Start:
+    starts: dict[str, Start] = {}
+    wanted = {}
+    for spec in specs:
         request = Request(spec, verbs.workflows(verb, spec), user, f"{verb} by {user}", chosen)
-        return lambda: launcher.launch(request).run
+        starts[spec.name] = partial(_run, launcher, request)
+        wanted[spec.name] = readiness.wanted(base, spec, request.workflows)
+    return checking.guarded(base, starts, wanted) if manner.check else starts
 
-    return {spec.name: start(spec) for spec in specs}
+
+def _run(launcher: Launcher, request: Request) -> str:
+    return launcher.launch(request).run
 
 
 def _ask(records: list[EnvironmentRecord]) -> None:
@@ -137,12 +155,11 @@ def _ask(records: list[EnvironmentRecord]) -> None:
         raise typer.Abort
 
 
-def _plan(specs: tuple[EnvironmentSpec, ...], *, as_json: bool) -> int:
+def _plan(specs: tuple[EnvironmentSpec, ...], manner: Manner) -> int:
     base = connect.base()
-    manner = Manner(as_json=as_json)
-    found, interrupted = enqueue.Enqueued(base, _starts(base, "plan", specs, Options()), manner).perform()
+    found, interrupted = enqueue.Enqueued(base, _starts(base, "plan", specs, Options(), manner), manner).perform()
     plans = {outcome.environment: _made(base, outcome.environment, outcome.run.run) for outcome in found if outcome.run}
-    if not as_json:
+    if not manner.as_json:
         for name, plan in plans.items():
             output.out().print(f"[bold]{name}[/]: {escape(plan['summary'])}\n{escape(plan['text'])}")
     return enqueue.conclude(found, manner, interrupted=interrupted, plans=plans)

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tasks.facts import Facts
+from workers import schedule
 from workers.cli import connect, enqueue, options, outlook, output, words
 from workers.cli.outlook import Outlook
 from workers.cli.watch import Watch, position
@@ -46,7 +47,8 @@ def status(
     if as_json:
         shapes = [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]
         paused = around.paused.model_dump(mode="json") if around.paused else None
-        output.emit({"environments": shapes, "paused": paused})
+        firings = [firing.model_dump() for firing in schedule.firings(base)]
+        output.emit({"environments": shapes, "schedules": firings, "paused": paused})
         return 0
     if around.paused:
         output.out().print(escape(f"{outlook.words(around.paused)}; `stepmark unpause` goes on.\n"), style="yellow")
@@ -54,6 +56,7 @@ def status(
         output.out().print(_table(rows, around))
     else:
         output.err().print("There are no environments yet: `stepmark up` makes the first.")
+    _print_left_out(base, {record.name for record in records})
     return 0
 
 
@@ -145,6 +148,15 @@ def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlo
         )
         table.add_row(record.name, words.state(record), *cells)
     return table
+
+
+def _print_left_out(base: Base, names: set[str]) -> None:
+    """What the last firing of a schedule did not launch: nobody was there to be told."""
+    for firing in schedule.firings(base):
+        for name, reason in firing.left_out.items():
+            if name in names or not names:
+                line = f"schedule {firing.schedule} left out {name} at {words.moment(firing.fired_at)}: {reason}"
+                output.err().print(escape(line), soft_wrap=True)
 
 
 def _ago(run: RunRecord) -> str:

@@ -51,6 +51,7 @@ AllowDestroy = Annotated[
     bool, typer.Option("--allow-destroy", help="Go on even if the plan destroys or replaces what exists.")
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded with your name.")]
+NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not ask the workers whether they have what is needed.")]
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="The environment's name.", autocompletion=complete_environment)
 ]

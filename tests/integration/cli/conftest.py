@@ -37,6 +37,7 @@ Stepmark = Callable[..., Said]
 def stepmark(base: Base, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Stepmark:
     """Run `stepmark` with these arguments. The app of this process is told where Redis is."""
     monkeypatch.setattr(celery, "app", scripted.app)
+    monkeypatch.setenv("KEY", "a key, as the workers see it")
     scripted.app.conf.broker_url = base.settings.redis_url.get_secret_value()
 
     def call(*arguments: str | Path) -> Said:
