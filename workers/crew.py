@@ -96,10 +96,10 @@ class Crew:
                 signal.signal(number, handler)
 
     def _heard(self, number: int, _frame: FrameType | None) -> None:
-        """The first TERM or INT lets running steps end; a second INT, or QUIT, does not."""
+        """The first TERM or INT lets running steps end, the second hands them over; a third INT, or QUIT, kills."""
         self._told += 1
-        again = self._told > 1 and number == signal.SIGINT
-        self._pass_on(signal.SIGQUIT if again or number == signal.SIGQUIT else signal.SIGTERM)
+        impatient = self._told > 2 and number == signal.SIGINT
+        self._pass_on(signal.SIGQUIT if impatient or number == signal.SIGQUIT else signal.SIGTERM)
 
     def _pass_on(self, number: signal.Signals) -> None:
         for child in self._children.values():

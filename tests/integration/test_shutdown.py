@@ -89,10 +89,11 @@ def test_a_running_step_ends_and_the_run_goes_on_elsewhere(step: str, world: Wor
 
 def _handed_over(world: World, base: Base, run: str, worker: Worker) -> None:
     [record] = ended(base, [run], seconds=25)  # it would have run for 40 s, and knows that its outcome is not known
-    assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 2), record.failure
+    assert record.status is RunStatus.SUCCEEDED, record.failure
     assert stopped(worker) == 0
     assert len(at_host(world, "interrupted")) == 1
-    assert events(base, run)["handed-over"] == 1
+    # The worker may still take the new message itself before it is deaf, and hands it over at once.
+    assert 1 <= events(base, run)["handed-over"] == record.epoch - 1
     stage.harmless(world)
 
 
@@ -118,17 +119,27 @@ def test_the_second_signal_hands_over(step: str, world: World, base: Base) -> No
     _handed_over(world, base, run, worker)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_after_quit_the_run_is_found_and_taken_over(step: str, world: World, base: Base) -> None:
-    [run] = launch(base, 40, 1, step)
-    worker = working(world, base, run, step)
+def test_quit_kills_a_pool_of_processes_and_the_run_goes_on_elsewhere(world: World, base: Base) -> None:
+    [run] = launch(base, 40, 1, "second")
+    worker = working(world, base, run, "second")
 
     worker.signal(signal.SIGQUIT)
 
     [record] = ended(base, [run], seconds=30)
     assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 2), record.failure
     assert len(at_host(world, "interrupted")) == 1
-    assert events(base, run)["taken-over"] == 1
+    stopped(worker)
+    stage.harmless(world)
+
+
+def test_quit_cannot_kill_threads_so_their_steps_end(world: World, base: Base) -> None:
+    [run] = launch(base, 8, 1, "first")
+    worker = working(world, base, run, "first")
+
+    worker.signal(signal.SIGQUIT)
+
+    [record] = ended(base, [run])
+    assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 1), record.failure
     stopped(worker)
     stage.harmless(world)
 
