@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -60,8 +61,9 @@ class Workspaces:
         for path in self._folder.glob("*"):
             kept = self._client.exists(self._keys.workspace(path.name))
             live = self._client.hget(self._keys.environment(path.name), "run")
-            if not kept and not live and not any(path.glob(_NEVER_REMOVED)):
-                shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+                if not kept and not live and not any(path.glob(_NEVER_REMOVED)):
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def digest_of(path: Path) -> str:
