@@ -20,9 +20,8 @@ from tests.e2e.sandboxes import Login, Sandbox
 from tests.faults import judge, program
 from tests.faults.cells import Cell
 from tests.faults.judge import Verdict
-from tests.faults.site import matrix_settings
+from tests.faults.site import ROOT, matrix_settings
 from tests.faults.trial import Seen
-from tests.support import REPOSITORY
 
 GROUP_SECONDS = 1500.0
 # Of the shared faults: so many cells have one worker and one Redis.
@@ -68,7 +67,7 @@ def _try(folder: Path, described: str, members: list[Cell]) -> Mapping[Cell, Ver
         (sys.executable, "-m", "tests.faults.group", str(folder / "site")),
         input=asked,
         env=os.environ | {"FAULTS_HOST": described},
-        cwd=REPOSITORY,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=GROUP_SECONDS,

@@ -17,7 +17,8 @@ class Plan:
     """At `point` of the first execution of `step`, do `action`.
 
     seconds: how long the step's program takes in its first execution. deaf: it heeds no signal that can be ignored.
-    next_holds: the step after it waits too, at its first execution, until the driver lets all go.
+    next_holds: the step after it waits too, at its first execution, until the driver lets all go. gate: the step before
+    it waits until the driver opens the gate, so that all runs come to the point together.
     """
 
     workflow: str
@@ -28,6 +29,7 @@ class Plan:
     seconds: float = 60.0
     deaf: bool = False
     next_holds: bool = False
+    gate: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,13 @@ class Marks:
             return None
         return content["pid"], content["at"]
 
-    def go(self) -> None:
-        """Let whoever waits go on."""
-        self._path("go").touch()
+    def open(self, name: str) -> None:
+        """Let whoever waits for `name` go on."""
+        self._path(name).touch()
 
-    def wait(self) -> None:
-        """Wait until the driver says so, or for ever: who waits is killed."""
-        while not self._path("go").exists():
+    def wait(self, name: str) -> None:
+        """Wait until the driver opens it, or for ever: who waits is killed."""
+        while not self._path(name).exists():
             time.sleep(0.02)
 
 

@@ -21,7 +21,7 @@ from tasks.adapters import daemon
 from tasks.adapters.daemon import Started
 from tests.faults import plans
 from tests.faults.proxy import Proxy
-from tests.support import REPOSITORY, poll
+from tests.support import poll
 from workers import crypto, runtime
 from workers.demo import redisserver
 from workers.runtime import Base
@@ -29,6 +29,8 @@ from workers.runtime import Base
 LEASE_SECONDS = 2.0
 GRACE_SECONDS = 0.5
 REFUSING_VARIABLE = "FAULTS_REFUSING_REDIS"
+# Of the tests; the packages may be installed elsewhere.
+ROOT = Path(__file__).parents[2]
 _QUEUES = ("tools", "wait")
 
 
@@ -66,7 +68,7 @@ class Site:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 (*argv, *options),
-                cwd=REPOSITORY,
+                cwd=ROOT,
                 env=os.environ | {"STEPMARK_REDIS_URL": url},
                 stdout=output,
                 stderr=output,

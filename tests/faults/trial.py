@@ -14,7 +14,7 @@ from config.fleet import EnvironmentSpec
 from tasks.failure import RunStatus
 from tests.faults import proxy
 from tests.faults.cells import Cell
-from tests.faults.fault import Driver
+from tests.faults.fault import ALONE, Driver
 from tests.faults.plans import Marks, Plan
 from tests.faults.proxy import Command, LostReply
 from tests.faults.site import Site
@@ -87,6 +87,7 @@ class Trial:
             seconds=fault.seconds,
             deaf=fault.deaf,
             next_holds=fault.next_holds,
+            gate=fault.driver in ALONE,
         )
         self.marks.write(plan)
         if fault.lost_reply:

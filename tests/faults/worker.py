@@ -65,7 +65,7 @@ def _point(identity: StepIdentity, point: str) -> None:
         marks, plan = planned
         marks.reach()
         if plan.action == "hold":
-            marks.wait()
+            marks.wait("go")
         if plan.action == "drop":
             current_task.request.chain = None
 
@@ -93,10 +93,13 @@ def _lightly(marks: Marks, plan: Plan | None, identity: StepIdentity) -> None:
     """Only say in the log that the step ran."""
     who = _who(identity)
     _say(marks.log, "start", who)
-    after = plan and (plan.workflow, plan.index + 1) == (identity.workflow, identity.index)
-    if plan and plan.next_holds and after and marks.once("once-next"):
+    ahead = identity.index - plan.index if plan and plan.workflow == identity.workflow else 0
+    if plan and plan.next_holds and ahead == 1 and marks.once("once-next"):
         marks.reach("next")
-        marks.wait()
+        marks.wait("go")
+    if plan and plan.gate and ahead == -1 and marks.once("once-gate"):
+        marks.reach("gate")
+        marks.wait("open")
     _say(marks.log, "end", who)
 
 
