@@ -95,11 +95,15 @@ def end_badly(
         hold_seconds=base.settings.takeover_seconds if ending else 0.0,
         patience_seconds=patience_seconds,
     )
-    once = connection.nonce()
-    answer = connection.insist(lambda: base.tracker.fail(context, ended, once), INSIST_SECONDS)
+    answer = _recorded(base, context, ended)
     if answer[0] == "ok":
         keep_trace(base, Trace(context=context, error_chain=links, earlier=record.earlier))
     return answer
+
+
+def _recorded(base: Base, context: FailureContext, ended: Ended) -> Answer:
+    once = connection.nonce()
+    return connection.insist(lambda: base.tracker.fail(context, ended, once), INSIST_SECONDS)
 
 
 def describe(base: Base, record: RunRecord, found: Failure) -> FailureContext:
