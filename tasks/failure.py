@@ -79,7 +79,7 @@ _CAUSES_OF: Mapping[Kind, tuple[Cause, ...]] = {
 }
 
 
-# A program may be killed from outside, most often because memory ran out: what it was to do failed, by no fault of its own.
+# A program may be killed from outside, most often because memory ran out: it failed by no fault of its own.
 _OF_PROGRAMS = (Kind.INFRASTRUCTURE_OPERATION, Kind.COMMAND_EXECUTION)
 
 
