@@ -97,6 +97,7 @@ class Group:
             if trial and place.workflow == trial.cell.workflow and place.epoch == 1:
                 trial.place = place
                 app.control.revoke(strikes.task_id(trial), destination=["victim@faults"], reply=True, timeout=10)
+                trial.sent_at = time.time()
             send(app, place)
 
         launch.chain.send = revoke_and_send

@@ -64,6 +64,7 @@ class Trial:
     problem: str = ""
     lost: LostReply | None = None
     begun_at: float = 0.0
+    sent_at: float = 0.0
 
     @classmethod
     def of(cls, cell: Cell, folder: Path) -> Trial:
@@ -146,7 +147,7 @@ class Trial:
         elif fault.driver is Driver.REVOKE:  # its message was discarded as soon as it came
             due = ("launched", 1) if self.cell.index == 1 else ("step-ended", self.cell.index - 1)
             found = [float(each["at"]) for each in events if (each["event"], int(each["index"])) == due]
-            self.struck_at = min(found, default=None)
+            self.struck_at = max(self.sent_at, *found) if found else None
         elif fault.driver is Driver.PLAN and (reached := self.marks.reached()):
             self.struck_at = reached[1] + (fault.timeout_seconds or 0.0)
 
