@@ -72,7 +72,7 @@ class Keys:
         return f"{self.prefix}:server"
 
     def queues(self) -> str:
-        """Hash: `sent:Q` and `seen:Q`, step numbers a queue. Written by the scripts; for ever."""
+        """Hash: `sent:Q`, how many were due; `seen:Q`, since when the latest started one was. The scripts; for ever."""
         return f"{self.prefix}:queues"
 
     def workers(self) -> str:

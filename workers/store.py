@@ -18,6 +18,8 @@ from workers.refusals import NotFoundError
 
 logger = logging.getLogger(__name__)
 
+_SENDING_SECONDS = 2.0
+
 
 class Store:
     """What all commands and callbacks read. Every method raises redis.RedisError when Redis does not answer."""
@@ -76,14 +78,18 @@ class Store:
         return {record.run: record for record in records}
 
     def overtaken(self, records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
-        """Those queued runs whose message must be lost: a later one of its queue was started, or none is left."""
+        """Those queued runs whose message must be lost: a later one of its queue was started, or none is left.
+
+        A step is due a moment before its message is sent: within that moment, the later one may have been sent first.
+        """
         due = [record for record in records if record.status is RunStatus.QUEUED]
         marks = cast("dict[str, str]", self.client.hgetall(self.keys.queues())) if due else {}
-        waiting = {queue: self.client.llen(queue) for queue in {record.queue for record in due}}
+        started = {queue: float(marks.get(f"seen:{queue}", 0)) for queue in {record.queue for record in due}}
+        waiting = {queue: self.client.llen(queue) for queue in started}
         return tuple(
             record
             for record in due
-            if not waiting[record.queue] or int(marks.get(f"seen:{record.queue}", 0)) > (record.due_number or 0)
+            if not waiting[record.queue] or started[record.queue] > (record.due_at or 0) + _SENDING_SECONDS
         )
 
     def history(self, environment: str) -> tuple[str, ...]:

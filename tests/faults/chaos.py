@@ -41,7 +41,7 @@ class Driver:
     def __init__(self, world: World, seed: int, runs: int) -> None:
         self._base = runtime.base(settings_module.load())
         self._launcher = Launcher(self._base, app)
-        self._scene = Scene(world, self._base, random.Random(seed))
+        self._scene = Scene(world, self._base, random.Random(seed))  # noqa: S311 - no secret
         self._seed = seed
         self._left = runs
         self._names = [f"host-{number}" for number in range(max(4, runs // 10))]
@@ -132,7 +132,7 @@ def _workers(folder: Path, redis_server: Server) -> AbstractContextManager[World
 def main() -> int:
     """Drive; 0 if all was as it must be."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # noqa: S311 - no secret
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--folder", type=Path, help="where to leave the logs; none: they are not kept")

@@ -63,7 +63,9 @@ def _on_hosts(world: World) -> Iterator[str]:
 def _of_run(base: Base, record: RunRecord) -> Iterator[str]:
     events = base.store.events(record.run)
     starts = Counter((event["epoch"], event["index"]) for event in events if event["event"] == "step-started")
-    yield from (f"step {index} began {count} times in epoch {epoch}" for (epoch, index), count in starts.items() if count > 1)
+    yield from (
+        f"step {index} began {count} times in epoch {epoch}" for (epoch, index), count in starts.items() if count > 1
+    )
     beginnings = sum(event["event"] in _BEGINNINGS for event in events)
     if beginnings != record.epoch:
         yield f"it is in epoch {record.epoch}, after {beginnings} beginnings"

@@ -67,7 +67,9 @@ class Worker:
 
     def children(self) -> list[int]:
         """The processes of its pool."""
-        return [pid for pid, (parent, group, _) in guard.processes().items() if parent == self.pid and group == self.pid]
+        return [
+            pid for pid, (parent, group, _) in guard.processes().items() if parent == self.pid and group == self.pid
+        ]
 
     def signal(self, number: signal.Signals, *, pool: bool = False) -> None:
         """Signal its main process, and those of its pool."""

@@ -64,9 +64,11 @@ def start_worker(settings: Settings, steps_log: Path, tmp_path: Path) -> Iterato
     """Start a worker process; all are ended with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*options: str, **variables: str) -> subprocess.Popen[bytes]:
+    def start(
+        *options: str, app: str = "tests.integration.scripted_worker", **variables: str
+    ) -> subprocess.Popen[bytes]:
         name = f"w{len(started)}@test"
-        argv = [sys.executable, "-m", "celery", "-A", "tests.integration.scripted_worker", "worker", "-n", name]
+        argv = [sys.executable, "-m", "celery", "-A", app, "worker", "-n", name]
         log = (tmp_path / f"{name}.log").open("wb")
         worker = subprocess.Popen(
             [*argv, "-Q", "wait,tools", "-P", "prefork", "-c", "2", "-l", "INFO", *options],

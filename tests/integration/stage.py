@@ -1,4 +1,4 @@
-"""Stage: a Redis of the test's own, workers behind proxies, and runs whose steps run a small real program on a "host"."""
+"""Stage: a Redis of the test's own, workers behind proxies, and runs whose steps run a small real program."""
 
 from __future__ import annotations
 

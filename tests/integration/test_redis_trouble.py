@@ -1,4 +1,4 @@
-"""Redis goes away, is full, read-only, locked or slow: workers come back by themselves, and nothing is lost or doubled."""
+"""Redis goes away, is full, read-only, locked or slow: workers come back by themselves; nothing is lost or doubled."""
 
 from __future__ import annotations
 

@@ -198,7 +198,9 @@ def test_a_rolling_deploy_loses_nothing(world: World, base: Base) -> None:
     """Workers are replaced one after the other while runs go on: every step runs once."""
     runs = launch(base, 0.5, 60)
     for worker in world.workers:
-        poll(lambda worker=worker: f"{worker.name}@chaos" in {record.worker for record in base.store.runs(runs).values()})
+        poll(
+            lambda worker=worker: f"{worker.name}@chaos" in {record.worker for record in base.store.runs(runs).values()}
+        )
         worker.signal(signal.SIGTERM)
         assert stopped(worker, 60) == 0
         worker.start()

@@ -35,8 +35,8 @@ redis.call('ZREM', due, id)
 redis.call('ZADD', leases, at + lease, execution)
 
 local queue = 'seen:' .. cjson.decode(get(run, 'queues'))[tonumber(index)]
-local number = tonumber(get(run, 'due_number'))
-if number > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('HSET', queues, queue, number) end
+local due_at = get(run, 'due_at')
+if tonumber(due_at) > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('HSET', queues, queue, due_at) end
 
 event(run, run_events, 'step-started', at, {'worker', worker})
 local words = {'ok', execution, tostring(attempt), at, get(run, 'options'),
