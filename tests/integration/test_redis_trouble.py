@@ -169,3 +169,57 @@ def test_a_step_that_has_ended_is_recorded_later(world: World, base: Base) -> No
     for record in ended(base, runs):
         assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 1), record.failure
     _untouched(world, _pids(world))
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+def test_with_an_append_only_file_a_killed_redis_forgets_nothing(
+    fsync: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not those writes that were not on the disk yet: the system has them, and it was not killed."""
+    with stage.running(tmp_path, monkeypatch, each=1, appendfsync=fsync) as world:
+        base = runtime.base(Settings())
+        runs = launch(base, 0.2, 10)
+        for _ in range(4):
+            time.sleep(1)
+            world.redis.restart()
+
+        for record in ended(base, runs):
+            assert record.status is RunStatus.SUCCEEDED, record.failure
+        stage.harmless(world)
+
+
+def test_without_a_file_a_killed_redis_forgets_all_and_tools_are_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stage.running(tmp_path, monkeypatch, each=1, appendonly="no") as world:
+        base = runtime.base(Settings())
+        pids = _pids(world)
+        runs = launch(base, 30)
+        poll(lambda: len(at_host(world, "start")) == 3)
+
+        world.redis.restart()
+
+        poll(lambda: not world.tools(), seconds=LEASE_SECONDS + base.settings.takeover_seconds)
+        assert base.store.runs(runs) == {}
+        for record in ended(base, launch(base, 0.2)):
+            assert record.status is RunStatus.SUCCEEDED, record.failure
+        _untouched(world, pids)
+
+
+def test_after_a_snapshot_is_restored_a_step_may_run_again_but_never_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with snapshots only, or a replica that had not heard the last writes."""
+    with stage.running(tmp_path, monkeypatch, each=1, appendonly="no") as world:
+        base = runtime.base(Settings())
+        runs = launch(base, 4)
+        poll(lambda: len(at_host(world, "start", "first")) == 3)
+        world.redis.client.save()
+        poll(lambda: at_host(world, "start", "third"))
+
+        world.redis.restart()
+
+        for record in ended(base, runs):
+            assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 2), record.failure
+        assert len(at_host(world, "start", "first")) == 6
+        stage.harmless(world)
