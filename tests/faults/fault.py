@@ -76,7 +76,7 @@ class Fault:
     @property
     def group(self) -> str:
         """The faults that share workers and a Redis."""
-        if self.driver in ALONE:
+        if self.driver in ALONE or self.action == "hang":  # a pool stands still while it replaces many processes
             return self.name
         return "replies" if self.lost_reply else "shared"
 
