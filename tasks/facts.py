@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from config.fleet import EnvironmentSpec
+
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -29,11 +31,13 @@ class Facts(_Value):
 
     address: where SSH finds it, an IP address or a host name. ssh_port: None means the declared one.
     host_key: its public key as `ssh-ed25519 AAAA…`; host_key_source: `given` (ours) or `first-use`.
+    host_name: the name that its host was made under; None: the environment's.
     ssh_attempts: how often a login was tried, by outcome.
     """
 
     address: str | None = None
     ssh_port: int | None = None
+    host_name: str | None = None
     instance_name: str | None = None
     instance_image: str | None = None
     instance_status: str | None = None
@@ -46,3 +50,8 @@ class Facts(_Value):
     state_serial: int | None = None
     ssh_attempts: dict[str, int] | None = None
     cloud_init: CloudInit | None = None
+
+
+def as_made(environment: EnvironmentSpec, facts: Facts) -> EnvironmentSpec:
+    """The environment under the name that its host was made under: under another one the host would be another host."""
+    return environment.model_copy(update={"name": facts.host_name}) if facts.host_name else environment

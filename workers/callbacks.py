@@ -181,6 +181,7 @@ def keep_trace(base: Base, trace: Trace) -> None:
         pipe = base.client.pipeline()
         pipe.set(context.trace_path, trace.model_dump_json(), ex=base.retention_seconds)
         pipe.zadd(base.keys.traces(context.environment), {context.trace_id: time.time()})
+        pipe.persist(base.keys.traces(context.environment))  # of an environment that was forgotten, and made anew
         pipe.zremrangebyrank(base.keys.traces(context.environment), 0, -_MOST_TRACES - 1)
         pipe.execute()
     except Exception:

@@ -24,7 +24,7 @@ from workers import callbacks, chain, restarts
 from workers.connection import Script, nonce
 from workers.keys import moved
 from workers.records import RunRecord
-from workers.refusals import BusyError, ConflictError, HeldError, NotFoundError, RefusedError
+from workers.refusals import BusyError, ConflictError, HeldError, NotFoundError, RefusedError, other_schema
 from workers.runtime import Base
 from workers.tracker import Place
 
@@ -161,8 +161,7 @@ class Launcher:
             advice = "destroy it first, or put the provider back in the fleet file"
             raise RefusedError(f"environment {environment} has a host of provider {detail}", advice)
         if what == "schema":
-            advice = "use the version of stepmark that wrote it, or a later one"
-            raise RefusedError(f"environment {environment} is kept in schema {detail}, which is not ours", advice)
+            raise other_schema(environment, detail)
         if what == "conflict":
             raise ConflictError(f"environment {environment} was changed by somebody else", "look again, then repeat")
         return answer
@@ -225,6 +224,7 @@ def _run_fields(run: str, workflow: Workflow, environment: EnvironmentSpec) -> d
 
 
 _ADVICE = {
+    "moved": "a host of an environment that was renamed goes by this name at its provider: choose another one",
     "created": "provision or register it first: `stepmark up`",
     "destroyed": "it has been destroyed; `stepmark up` makes it anew",
     "provision-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",

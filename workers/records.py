@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,22 @@ class EnvironmentRecord(_Record):
     def current_run(self) -> str | None:
         """The live run, else the last one that can be resumed."""
         return self.run or self.last_run
+
+
+class Gone(_Record):
+    """What became of an environment that was forgotten, or renamed to `moved_to`. at: Unix seconds; state: its last."""
+
+    at: float
+    by: str
+    reason: str | None
+    state: str
+    moved_to: str | None = None
+    host_is_gone: bool = False
+
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(self.at))
+        what = f"it is called {self.moved_to} since" if self.moved_to else "it was forgotten at"
+        return f"{what} {when}, by {self.by}{f': {self.reason}' if self.reason else ''}"
 
 
 class RunRecord(_Record):

@@ -17,6 +17,12 @@ class RefusedError(StepmarkError):
         return self.problem
 
 
+def other_schema(environment: str, schema: str) -> RefusedError:
+    """The refusal of an environment that another version of Stepmark keeps."""
+    advice = "use the version of stepmark that wrote it, or a later one"
+    return RefusedError(f"environment {environment} is kept in schema {schema}, which is not ours", advice)
+
+
 class BusyError(RefusedError):
     """Another run holds the environment. Arguments: as RefusedError, then the environment and that run's id."""
 

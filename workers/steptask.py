@@ -19,7 +19,7 @@ from tasks import failure as failures
 from tasks.adapters.process import STUCK_SECONDS, Redactor, Session
 from tasks.context import StepContext
 from tasks.errors import ConfigurationError, HandOverError, Kind, LeaseLostError, StepmarkError
-from tasks.facts import Facts
+from tasks.facts import Facts, as_made
 from tasks.identity import StepIdentity
 from tasks.result import Ending, Result
 from tasks.workflows import WORKFLOWS
@@ -169,7 +169,7 @@ class Performance:
         path = self.runtime.workspaces.fetch(message.environment)
         before = workspaces.digest_of(path)
         context = StepContext(
-            environment=self.execution.environment,
+            environment=as_made(self.execution.environment, self.execution.facts),
             workspace=path,
             settings=self.runtime.settings,
             session=session,

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from tasks.facts import Facts
 from tasks.failure import RunStatus
+from tasks.identity import SCHEMA
 from workers.keys import Keys
-from workers.records import EnvironmentRecord, RunRecord, run_record
-from workers.refusals import NotFoundError
+from workers.records import EnvironmentRecord, Gone, RunRecord, run_record
+from workers.refusals import NotFoundError, other_schema
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +33,21 @@ class Store:
         """One environment.
 
         Raises:
-            NotFoundError: it was never launched.
+            NotFoundError: it was never launched, or is gone since.
+            RefusedError: another version keeps it in another way.
         """
         content = cast("dict[str, str]", self.client.hgetall(self.keys.environment(name)))
-        if not content:
-            raise NotFoundError(f"environment {name!r}")
+        if not content or "moved_to" in content:
+            raise NotFoundError(f"environment {name!r}", *self._what_became_of(name))
+        if schema := _other_schema(content):
+            raise other_schema(name, schema)
         return EnvironmentRecord.model_validate(content)
+
+    def _what_became_of(self, name: str) -> tuple[str, ...]:
+        """Words on an environment that was forgotten or renamed, if it was."""
+        if (kept := cast("str | None", self.client.hget(self.keys.gone(), name))) is None:
+            return ()
+        return (str(Gone.model_validate_json(kept)),)
 
     def environments(self) -> tuple[EnvironmentRecord, ...]:
         """All environments, by name."""
@@ -121,8 +131,18 @@ class Store:
         return cast("list[dict[str, str]]", pipe.execute())
 
 
+def _other_schema(content: Mapping[str, str]) -> str:
+    """The schema that it is kept in, if that is not ours."""
+    schema = content.get("schema", str(SCHEMA))
+    return "" if schema == str(SCHEMA) else schema
+
+
 def _readable(content: Mapping[str, str]) -> EnvironmentRecord | None:
-    """The record, or None with a warning: one that a later version wrote must not hide all the others."""
+    """The record, or None with a warning: one that another version wrote must not hide all the others."""
+    if schema := _other_schema(content):
+        refusal = other_schema(str(content.get("name")), schema)
+        logger.warning("%s; %s", refusal, refusal.advice)
+        return None
     try:
         return EnvironmentRecord.model_validate(content)
     except ValidationError as error:

@@ -19,6 +19,7 @@ from workers.cli import (
     doctor,
     launching,
     look,
+    orphans,
     output,
     pause,
     reading,
@@ -57,6 +58,7 @@ for _command in (
     *(launching.up, launching.provision, launching.configure, launching.register, launching.destroy),
     *(again.resume, again.retry, cancel.cancel, pause.pause, pause.unpause),
     *(doctor.doctor, demo.demo),
+    *(orphans.orphans, orphans.forget, orphans.adopt),
     *(look.status, look.show, reading.trace, reading.logs),
 ):
     app.command()(_command)

@@ -17,6 +17,7 @@ from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedErr
 COMMANDS = (
     *("init", "validate", "schema", "up", "provision", "configure", "destroy", "register", "status", "show"),
     *("trace", "logs", "resume", "retry", "cancel", "pause", "unpause", "worker", "doctor", "demo"),
+    *("orphans", "forget", "adopt"),
 )
 REDIS_COMMANDS = (
     ("destroy", "web-1", "--yes"),
