@@ -32,7 +32,8 @@ class Facts(_Value):
     address: where SSH finds it, an IP address or a host name. ssh_port: None means the declared one.
     host_key: its public key as `ssh-ed25519 AAAA…`; host_key_source: `given` (ours) or `first-use`.
     host_name: the name that its host was made under; None: the environment's.
-    ssh_attempts: how often a login was tried, by outcome.
+    ssh_attempts: how often a login was tried, by outcome. templates_digest: of what `tofu_digest` was rendered from,
+    without the values.
     """
 
     address: str | None = None
@@ -44,6 +45,7 @@ class Facts(_Value):
     host_key: str | None = None
     host_key_source: str | None = None
     tofu_digest: str | None = None
+    templates_digest: str | None = None
     ansible_digest: str | None = None
     provider_lock: str | None = None
     plan: PlanSummary | None = None

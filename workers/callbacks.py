@@ -78,10 +78,12 @@ def end_badly(
     *,
     patience_seconds: float | None = None,
     ending: bool = False,
+    final: bool = False,
 ) -> Answer:
     """End the run at its tracked step, or have the step tried again, and keep the trace. The answer of `fail`.
 
-    ending: its tools may still be ending. A trace that cannot be kept hides nothing: the context is in the run itself.
+    ending: its tools may still be ending. final: it is not tried again, whatever failed.
+    A trace that cannot be kept hides nothing: the context is in the run itself.
     """
     ending = ending or (found.kind is Kind.WORKER_LOST and found.cause is Cause.KILLED and record.execution is not None)
     found = _asked_for(base, record, found)
@@ -90,7 +92,7 @@ def end_badly(
         token=record.token,
         execution=record.execution or "",
         status=failures.RULES[found.cause, found.kind].status,
-        retry_seconds=succession.retry_seconds(base, record, found),
+        retry_seconds=None if final else succession.retry_seconds(base, record, found),
         uncertain=found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) and record.execution is not None,
         hold_seconds=base.settings.takeover_seconds if ending else 0.0,
         patience_seconds=patience_seconds,
@@ -166,7 +168,7 @@ def overdue(base: Base, execution: Execution) -> None:
 
 
 def _settle(base: Base, record: RunRecord, found: Failure, patience_seconds: float | None) -> Answer:
-    return end_badly(base, record, found, links_of(found), patience_seconds=patience_seconds)
+    return end_badly(base, record, found, links_of(found), patience_seconds=patience_seconds, final=True)
 
 
 def links_of(found: Failure) -> tuple[ChainLink, ...]:

@@ -89,7 +89,7 @@ class Launcher:
 
         Raises: as `launch`; NotFoundError: the workflow has no step of that name.
         """
-        index = _place_of(wish.step, record)
+        index = place_of(wish.step, record)
         if record.live:
             self._settle(record)
         options = "" if wish.options is None else json.dumps(dataclasses.asdict(wish.options))
@@ -177,7 +177,7 @@ def new_run_ids(now: tuple[int, int], count: int) -> list[str]:
     return sorted(f"{milliseconds:011x}{secrets.token_hex(4)}" for _ in range(count))
 
 
-def _place_of(step: str | None, record: RunRecord) -> int:
+def place_of(step: str | None, record: RunRecord) -> int:
     """Where a resumed run goes on: at `step`, or where it failed."""
     workflow = WORKFLOWS[record.workflow]
     names = tuple(each.name for each in workflow.steps)

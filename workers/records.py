@@ -23,7 +23,10 @@ class _Record(BaseModel):
 
 
 class EnvironmentRecord(_Record):
-    """An environment as kept. run: the live run, or None. partial: its last finished run left steps not possible."""
+    """An environment as kept. run: the live run, or None. partial: its last finished run left steps not possible.
+
+    held_until: nothing begins before, because the tools of its last run may still be ending.
+    """
 
     name: str
     state: State
@@ -33,6 +36,7 @@ class EnvironmentRecord(_Record):
     partial: bool | None = False
     run: str | None = None
     last_run: str | None = None
+    held_until: float | None = None
     spec: str
 
     @property

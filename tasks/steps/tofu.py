@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from config.fleet import EnvironmentSpec
 from config.providers import registry as declared
 from tasks import errors
 from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder, tofu_salvage
@@ -37,7 +38,9 @@ _NOBODY_KNOWS = (
 
 @step("tofu.render")
 def render(facts: Facts, context: StepContext) -> Result:
-    """Write the provider's templates, the variables and the cloud-init user-data. Learns `tofu_digest` and `host_key`.
+    """Write the provider's templates, the variables and the cloud-init user-data.
+
+    Learns `tofu_digest`, `templates_digest` and `host_key`.
 
     The host key is made once and kept in the workspace: another one would be other user-data, hence another host.
 
@@ -49,8 +52,13 @@ def render(facts: Facts, context: StepContext) -> Result:
         raise errors.ConfigurationError(f"{context.environment.name} cannot be provisioned: {reason}")
     keys = _keys(context)
     user_data = cloud_init.user_data(context.environment, keys)
-    digest = _write(context, user_data)
-    update = {"tofu_digest": digest, "host_key": keys.host_public, "host_key_source": "given"}
+    digest, sources = _write(context, user_data), templates_digest(context.environment)
+    update = {
+        "tofu_digest": digest,
+        "templates_digest": sources,
+        "host_key": keys.host_public,
+        "host_key_source": "given",
+    }
     return _learned(facts, update)
 
 
@@ -156,6 +164,22 @@ def clean_workspace(facts: Facts, context: StepContext) -> Result:
     return Result(facts, Ending.DONE if entries else Ending.UNCHANGED)
 
 
+def templates_digest(environment: EnvironmentSpec) -> str:
+    """A digest of the templates that the first step would render now, as they are on this machine.
+
+    Raises:
+        OSError: the operator's own template cannot be read here.
+    """
+    files = {path.name: path.read_text(encoding="utf-8") for path in _templates(_sources(environment))}
+    if own := environment.parameters.cloud_init.template:
+        files["cloud-init"] = Path(own).expanduser().read_text(encoding="utf-8")
+    return templates.digest(files)
+
+
+def _sources(environment: EnvironmentSpec) -> Path:
+    return declared.templates(environment.provider.name)
+
+
 @contextmanager
 def _folder(context: StepContext) -> Iterator[Folder]:
     wanted = registry.get(context.environment).secrets(context.environment)
@@ -227,8 +251,8 @@ def _keys(context: StepContext) -> cloud_init.Keys:
 
 def _write(context: StepContext, user_data: str) -> str:
     """Put the root module into the workspace, in place of an older one. Gives its digest."""
-    name = context.environment.provider.name
-    files = {path.name: path.read_text(encoding="utf-8") for path in _templates(declared.templates(name))}
+    sources = _templates(_sources(context.environment))
+    files = {path.name: path.read_text(encoding="utf-8") for path in sources}
     files[_VARIABLES] = templates.to_json(_variables(context, user_data))
     for old in context.workspace.glob("*.tf"):
         if old.name not in files:

@@ -9,7 +9,12 @@ from tasks.workflows.model import Step, Workflow
 DESTROY = Workflow(
     "destroy",
     (
-        Step("destroy-infrastructure", tofu.destroy, timeout_seconds=1800),
+        Step(
+            "destroy-infrastructure",
+            tofu.destroy,
+            timeout_seconds=1800,
+            vital="its host would run on, and nobody would know of it",
+        ),
         Step("cleanup-workspace", tofu.clean_workspace, timeout_seconds=60),
     ),
     State.DESTROYING,

@@ -56,7 +56,11 @@ class Retry:
 
 @dataclass(frozen=True)
 class Step:
-    """A place in a workflow: its name, which is recorded, shown and typed; and the task that works there."""
+    """A place in a workflow: its name, which is recorded, shown and typed; and the task that works there.
+
+    teaches: facts that later steps cannot do without; while one is not known the step cannot be left out.
+    vital: why it can never be left out, or empty.
+    """
 
     name: str
     task: StepTask
@@ -64,6 +68,8 @@ class Step:
     timeout_seconds: float = 600.0
     unknown: Unknown = Unknown.RERUN
     retry: Retry = Retry()
+    teaches: tuple[str, ...] = ()
+    vital: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ Start = Callable[[], str]
 
 _NO_WORKER_SECONDS = 10.0
 _LEASE_TRIES = 3
+_LOOK_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,14 @@ class Enqueued:
                 if seconds is None:
                     raise
                 output.err().print(escape(f"{error}; its worker is lost: trying again in {seconds:.0f} s"))
-                time.sleep(seconds)
+                self._wait_for(error.run, seconds)
         return start()
+
+    def _wait_for(self, run: str, seconds: float) -> None:
+        """Until the lost run goes on, or has ended, or the seconds have passed."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self._base.store.run(run).display is RunStatus.LOST:
+            time.sleep(_LOOK_SECONDS)
 
     def _held_seconds(self, holder: RunRecord) -> float | None:
         if holder.display is not RunStatus.LOST:

@@ -12,12 +12,14 @@ from rich.markup import escape
 
 from config.fleet import EnvironmentSpec
 from tasks.context import Options
+from tasks.failure import RunStatus
 from workers import celery, readiness, runlog, verbs
 from workers.cli import checking, connect, enqueue, options, output
 from workers.cli.enqueue import Manner, Start
 from workers.cli.options import Chosen
 from workers.launch import Launcher, Request
 from workers.records import EnvironmentRecord
+from workers.refusals import BusyError
 from workers.runtime import Base
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -137,13 +139,25 @@ def _starts(
     wanted = {}
     for spec in specs:
         request = Request(spec, verbs.workflows(verb, spec), user, f"{verb} by {user}", chosen)
-        starts[spec.name] = partial(_run, launcher, request)
+        run = partial(_run_over_lost, base) if verb == "destroy" else _run
+        starts[spec.name] = partial(run, launcher, request)
         wanted[spec.name] = readiness.wanted(base, spec, request.workflows)
     return checking.guarded(base, starts, wanted) if manner.check else starts
 
 
 def _run(launcher: Launcher, request: Request) -> str:
     return launcher.launch(request).run
+
+
+def _run_over_lost(base: Base, launcher: Launcher, request: Request) -> str:
+    """Launch; a lost run that holds the environment is ended, and not taken over by a worker."""
+    try:
+        return _run(launcher, request)
+    except BusyError as error:
+        holder = base.store.run(error.run)
+        if holder.display is RunStatus.LOST:
+            base.tracker.cancel(holder, request.user, f"{request.environment.name} is to be destroyed")
+        raise
 
 
 def _ask(records: list[EnvironmentRecord]) -> None:

@@ -50,12 +50,7 @@ def status(
         firings = [firing.model_dump() for firing in schedule.firings(base)]
         output.emit({"environments": shapes, "schedules": firings, "paused": paused})
         return 0
-    if around.paused:
-        output.out().print(escape(f"{outlook.words(around.paused)}; `stepmark unpause` goes on.\n"), style="yellow")
-    if rows:
-        output.out().print(_table(rows, around))
-    else:
-        output.err().print("There are no environments yet: `stepmark up` makes the first.")
+    _print_rows(rows, around)
     _print_left_out(base, {record.name for record in records})
     return 0
 
@@ -137,6 +132,15 @@ def _records(base: Base, names: list[str] | None) -> list[EnvironmentRecord]:
     if names:
         return [base.store.environment(name) for name in dict.fromkeys(names)]
     return list(base.store.environments())
+
+
+def _print_rows(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlook) -> None:
+    if around.paused:
+        output.out().print(escape(f"{outlook.words(around.paused)}; `stepmark unpause` goes on.\n"), style="yellow")
+    if rows:
+        output.out().print(_table(rows, around))
+    else:
+        output.err().print("There are no environments yet: `stepmark up` makes the first.")
 
 
 def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlook) -> Table:

@@ -56,7 +56,7 @@ def _root(
 for _command in (
     *(declare.init, declare.validate, declare.schema),
     *(launching.up, launching.provision, launching.configure, launching.register, launching.destroy),
-    *(again.resume, again.retry, cancel.cancel, pause.pause, pause.unpause),
+    *(again.resume, again.retry, again.skip, cancel.cancel, pause.pause, pause.unpause),
     *(doctor.doctor, demo.demo),
     *(orphans.orphans, orphans.forget, orphans.adopt),
     *(look.status, look.show, reading.trace, reading.logs),

@@ -55,6 +55,10 @@ NoCheck = Annotated[bool, typer.Option("--no-check", help="Do not ask the worker
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="The environment's name.", autocompletion=complete_environment)
 ]
+SomeEnvironments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ENV...]", help="The environments' names.", autocompletion=complete_environment),
+]
 Environments = Annotated[
     list[str],
     typer.Argument(metavar="ENV...", help="The environments' names.", autocompletion=complete_environment),
@@ -77,16 +81,22 @@ class Chosen:
             FleetFileError, SelectionError: the file or the choice cannot be used.
         """
         selection = Selection.model_construct(  # a name of another form is an unknown one
-            environments=tuple(self.environments or ()), groups=tuple(self.groups or ()), labels=self._labels()
+            environments=tuple(self.environments or ()), groups=tuple(self.groups or ()), labels=labels(self.labels)
         )
         return load(self.file).select(selection)
 
-    def _labels(self) -> dict[str, str]:
-        pairs = [text.partition("=") for text in self.labels or ()]
-        for key, separator, _ in pairs:
-            if not separator:
-                raise typer.BadParameter(f"{key!r} is not KEY=VALUE", param_hint="--label")
-        return {key: value for key, _, value in pairs}
+
+def labels(given: Sequence[str] | None) -> dict[str, str]:
+    """The labels on the command line.
+
+    Raises:
+        typer.BadParameter: one is not KEY=VALUE.
+    """
+    pairs = [text.partition("=") for text in given or ()]
+    for key, separator, _ in pairs:
+        if not separator:
+            raise typer.BadParameter(f"{key!r} is not KEY=VALUE", param_hint="--label")
+    return {key: value for key, _, value in pairs}
 
 
 def load(file: Path | None) -> Fleet:

@@ -64,8 +64,10 @@ class Outcome:
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> Exit:
-    """One for all: 5 if some went well and some did not; 1 if all went badly, but 3 if all were refused."""
+    """One for all: 5 if some went well and some did not; 1 if all went badly, but 3 if all were refused; 0 of none."""
     found = {outcome.status for outcome in outcomes}
+    if not found:
+        return Exit.OK
     if Exit.OK in found and len(found) > 1:
         return Exit.PARTLY
     return found.pop() if len(found) == 1 else Exit.FAILED

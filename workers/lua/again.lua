@@ -23,7 +23,7 @@ if counts[why] then
   if (tonumber(get(run, counts[why] .. index)) or 0) >= tonumber(limit) then return {'limit'} end
   redis.call('HINCRBY', run, counts[why] .. index, 1)
 end
-if execution ~= '' then redis.call('HSET', run, 'uncertain:' .. index, 1) end
+if execution ~= '' then doubt(index) end
 if lost ~= '' then remember(index, cjson.decode(lost), at) end
 redis.call('ZREM', leases, execution)
 redis.call('ZREM', retries, get(run, 'run'))

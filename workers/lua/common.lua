@@ -71,6 +71,13 @@ local function begin(of, index, at)
   activate(of, index, at)
 end
 
+-- Nobody knows what the execution of step `index` has done; what an operator said of an earlier one does not hold for it.
+local function doubt(index)
+  local options = cjson.decode(get(run, 'options'))
+  options.nothing_made = false
+  redis.call('HSET', run, 'uncertain:' .. index, 1, 'options', cjson.encode(options))
+end
+
 -- Keep what became of the step's present attempt: another one follows.
 local function remember(index, what, at)
   local earlier = get(run, 'earlier:' .. index)

@@ -20,7 +20,7 @@ if seconds > 0 then return {'held', string.format('%.1f', seconds)} end
 
 local id = get(run, 'run')
 redis.call('HSET', run, 'failure', request.context)
-if request.uncertain then redis.call('HSET', run, 'uncertain:' .. index, 1) end
+if request.uncertain then doubt(index) end
 
 if request.retry ~= '' and redis.call('HEXISTS', cancels, id) == 0 then
   local due_at = at + math.max(request.retry, request.hold)

@@ -6,6 +6,7 @@ import pytest
 
 from config.celeryconfig import build
 from config.settings import Settings
+from tasks.facts import Facts
 from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import Queue, Unknown, Workflow
 
@@ -60,3 +61,10 @@ def test_the_broker_holds_nothing_for_a_worker_and_no_result_is_kept() -> None:
         False,
     )
     assert (found["result_backend"], found["task_ignore_result"], found["accept_content"]) == (None, True, ["json"])
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda workflow: workflow.name)
+def test_what_steps_teach_are_facts(workflow: Workflow) -> None:
+    taught = {fact for step in workflow.steps for fact in step.teaches}
+
+    assert taught <= set(Facts.model_fields)

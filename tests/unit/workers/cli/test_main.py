@@ -16,7 +16,7 @@ from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedErr
 
 COMMANDS = (
     *("init", "validate", "schema", "up", "provision", "configure", "destroy", "register", "status", "show"),
-    *("trace", "logs", "resume", "retry", "cancel", "pause", "unpause", "worker", "doctor", "demo"),
+    *("trace", "logs", "resume", "retry", "skip", "cancel", "pause", "unpause", "worker", "doctor", "demo"),
     *("orphans", "forget", "adopt"),
 )
 REDIS_COMMANDS = (
@@ -27,6 +27,7 @@ REDIS_COMMANDS = (
     ("logs", "web-1"),
     ("resume", "web-1"),
     ("retry", "web-1", "--from", "opentofu-apply"),
+    ("skip", "web-1", "--reason", "why"),
     ("cancel", "web-1"),
     ("pause",),
     ("unpause",),
@@ -103,7 +104,7 @@ def test_a_fleet_file_that_is_not_there(command: str, stepmark: Stepmark) -> Non
     [
         (("upp",), "No such command 'upp'. Did you mean 'up'?"),
         (("up", "--nope"), "No such option: --nope"),
-        (("retry", "web-1"), "Missing option '--from'"),
+        (("retry", "web-1"), "say from which step, or --failed"),
         (("show",), "Missing argument 'ENV'"),
         (("up", "--label", "tier"), "'tier' is not KEY=VALUE"),
         (("provision", "--plan", "--detach"), "leave out --detach"),

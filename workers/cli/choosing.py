@@ -1,0 +1,67 @@
+"""Choosing: the environments whose last run failed as an operator describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import typer
+
+from tasks.errors import Kind
+from tasks.failure import RunStatus
+from workers.cli import connect
+from workers.records import EnvironmentRecord, RunRecord
+from workers.runtime import Base
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What is known of the failures that are meant; what is None or empty, does not matter."""
+
+    step: str | None
+    kind: Kind | None
+    groups: tuple[str, ...]
+    labels: Mapping[str, str]
+    environments: tuple[str, ...]
+
+    def runs(self, base: Base) -> dict[str, RunRecord]:
+        """The last runs of the environments that are meant, by environment.
+
+        Raises:
+            NotFoundError: one that is named was never launched.
+        """
+        named = [base.store.environment(name) for name in dict.fromkeys(self.environments)]
+        chosen = [record for record in named or base.store.environments() if self._means(record)]
+        runs = base.store.runs(record.last_run for record in chosen if record.last_run)
+        return {run.environment: run for run in runs.values() if self._failed(run)}
+
+    def _means(self, record: EnvironmentRecord) -> bool:
+        spec = connect.spec(record)
+        in_groups = not self.groups or not set(self.groups).isdisjoint(spec.groups)
+        return record.run is None and in_groups and self.labels.items() <= spec.labels.items()
+
+    def _failed(self, run: RunRecord) -> bool:
+        """Whether the run failed so. One that was cancelled is meant only if its kind is asked for."""
+        if run.failure is None or run.live or (self.step and run.failure.failed_step != self.step):
+            return False
+        if self.kind is None:
+            return run.status is RunStatus.FAILED
+        return run.failure.error_kind is self.kind
+
+
+def check(asked: Failed, step: str | None, *, all_failed: bool) -> None:
+    """See that the options of `retry` make sense together.
+
+    Raises:
+        typer.BadParameter: they do not.
+    """
+    if all_failed:
+        return
+    if not asked.environments:
+        raise typer.BadParameter("name environments, or say --failed", param_hint="retry")
+    if step is None:
+        raise typer.BadParameter(
+            "say from which step, or --failed; `stepmark resume` goes on where it failed", param_hint="--from"
+        )
+    if asked.step or asked.kind or asked.groups or asked.labels:
+        raise typer.BadParameter("--step, --kind, --group and --label go with --failed", param_hint="retry")
