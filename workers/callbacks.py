@@ -92,8 +92,9 @@ def end_badly(
         token=record.token,
         execution=record.execution or "",
         status=failures.RULES[found.cause, found.kind].status,
+        following=record.next or record.run,
         retry_seconds=None if final else succession.retry_seconds(base, record, found),
-        uncertain=found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) and record.execution is not None,
+        uncertain=record.execution is not None and _uncertain(found),
         hold_seconds=base.settings.takeover_seconds if ending else 0.0,
         patience_seconds=patience_seconds,
     )
@@ -101,6 +102,11 @@ def end_badly(
     if answer[0] == "ok":
         keep_trace(base, Trace(context=context, error_chain=links, earlier=record.earlier))
     return answer
+
+
+def _uncertain(found: Failure) -> bool:
+    """Whether nobody knows what the step has done: it was cut off, or what it had done could not be recorded."""
+    return found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) or found.kind is Kind.STATE_PERSISTENCE
 
 
 def _recorded(base: Base, context: FailureContext, ended: Ended) -> Answer:
@@ -140,9 +146,19 @@ def cancelled(base: Base, record: RunRecord, mark: str) -> Answer:
     return _settle(base, record, _cancelled(mark), base.settings.takeover_seconds if record.execution else None)
 
 
+def cancel_held(base: Base, execution: Execution) -> None:
+    """End a run that this worker held and can give to nobody, if that is because it is to be cancelled."""
+    record = base.store.run(execution.identity.run)
+    mark = cast("str | None", base.client.hget(base.keys.cancels(), record.run))
+    if mark and record.execution == execution.name:
+        _settle(base, record, _cancelled(mark), None)
+
+
 def _asked_for(base: Base, record: RunRecord, found: Failure) -> Failure:
-    """A cancellation, if a run that is to be cancelled lost its process: it may have been killed for that."""
-    mark = base.client.hget(base.keys.cancels(), record.run) if found.kind is Kind.WORKER_LOST else None
+    """A cancellation, if the run is to be cancelled and would be tried again, or lost its process: perhaps for that."""
+    if found.kind is not Kind.WORKER_LOST and succession.retry_seconds(base, record, found) is None:
+        return found
+    mark = base.client.hget(base.keys.cancels(), record.run)
     return _cancelled(cast("str", mark)) if mark else found
 
 
@@ -152,7 +168,9 @@ def _cancelled(mark: str) -> Failure:
 
 def late(base: Base, record: RunRecord) -> Answer:
     """End a run that is due, or waits, past its own deadline."""
-    found = Failure(Kind.TIMEOUT, Cause.TIMED_OUT, errors.DeadlineError.__name__, "the run's deadline passed")
+    advice = "the whole run may take `timeouts: run` in the fleet file, for which `stepmark resume --fleet` begins anew"
+    kind, cause = Kind.TIMEOUT, Cause.TIMED_OUT
+    found = Failure(kind, cause, errors.DeadlineError.__name__, "the run's deadline passed", help=advice)
     return _settle(base, record, found, None)
 
 
@@ -160,7 +178,7 @@ def overdue(base: Base, execution: Execution) -> None:
     """End a run whose step does not heed its deadline: not even its programs' end has ended it."""
     record = base.store.run(execution.identity.run)
     if record.execution != execution.name:
-        return
+        return  # it was taken over
     summary = "the step did not end at its deadline, not even after its programs were ended"
     found = Failure(Kind.TIMEOUT, Cause.TIMED_OUT, errors.DeadlineError.__name__, summary)
     logger.error("Step %s: %s", execution.identity.label, summary)

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _INSIST_PAUSE_SECONDS = 1.0
+# What a script is told by a Redis that is full, a replica, or shows us no key: it may be otherwise later.
+_REFUSALS = ("OOM", "READONLY", "NOPERM", "permission", "MISCONF", "NOREPLICAS")
 _RETRIES = 3
 _PATIENT_RETRIES = 15
 _SOCKET_SECONDS = 10.0
@@ -66,10 +68,16 @@ def insist(call: Callable[[], T], seconds: float) -> T:
         try:
             return call()
         except redis.RedisError as error:
-            if time.monotonic() >= last:
+            if time.monotonic() >= last or _ours(error):
                 raise
             logger.warning("Not recorded yet, Redis does not take it: %s", error)
             time.sleep(_INSIST_PAUSE_SECONDS)
+
+
+def _ours(error: redis.RedisError) -> bool:
+    """Whether a script of ours is wrong: no time mends that."""
+    text = str(error)
+    return isinstance(error, redis.ResponseError) and "user_script" in text and not any(map(text.count, _REFUSALS))
 
 
 def nonce() -> str:

@@ -72,7 +72,7 @@ class Keys:
         return f"{self.prefix}:server"
 
     def queues(self) -> str:
-        """Hash: `sent:Q`, how many were due; `seen:Q`, since when the latest started one was. The scripts; for ever."""
+        """Hash: `sent:Q`, `seen:Q`, numbers of steps made due, started; `seen_at:Q`, due since. Scripts; for ever."""
         return f"{self.prefix}:queues"
 
     def workers(self) -> str:

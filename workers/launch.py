@@ -96,7 +96,13 @@ class Launcher:
         content = self._content(wish.spec, user, f"resume by {user}") | {
             "environment": record.environment,
             "revision": "",
-            "resume": {"epoch": str(record.epoch), "index": index, "options": options, "skip": wish.skip},
+            "resume": {
+                "epoch": str(record.epoch),
+                "index": index,
+                "options": options,
+                "skip": wish.skip,
+                "deadline": _deadline_seconds(WORKFLOWS[record.workflow], wish.spec) if wish.spec else "",
+            },
         }
         place = Place(record.run, record.token, record.epoch + 1, 0, record.environment, record.workflow, index)
         return self._claim(record.environment, content, [record.run, *filter(None, [record.next])], place)
@@ -138,7 +144,8 @@ class Launcher:
         Raises:
             BusyError: its worker is alive, or may be.
         """
-        waits = record.status is RunStatus.QUEUED and not self._base.store.overtaken([record])
+        paused = bool(self._base.client.exists(self._base.keys.paused()))
+        waits = record.status is RunStatus.QUEUED and (paused or not self._base.store.overtaken([record]))
         if waits or record.display in (RunStatus.RUNNING, RunStatus.WAITING):
             raise busy(record)
         if quiet := restarts.quiet_seconds(self._base):
@@ -208,9 +215,13 @@ def busy(record: RunRecord, seconds: float | None = None) -> BusyError:
     return BusyError(held, advice, record.environment, record.run)
 
 
+def _deadline_seconds(workflow: Workflow, environment: EnvironmentSpec) -> float:
+    return environment.parameters.timeouts.get(RUN, workflow.timeout_seconds)
+
+
 def _run_fields(run: str, workflow: Workflow, environment: EnvironmentSpec) -> dict[str, Any]:
     return {
-        "deadline_seconds": environment.parameters.timeouts.get(RUN, workflow.timeout_seconds),
+        "deadline_seconds": _deadline_seconds(workflow, environment),
         "run": run,
         "token": secrets.token_hex(16),
         "workflow": workflow.name,

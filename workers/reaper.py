@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 import redis
@@ -43,17 +44,18 @@ class Reaper:
         Raises:
             redis.RedisError: Redis does not answer.
         """
+        quiet = restarts.look(self._base)
         now = self._base.now()
         keys = self._base.keys
         self._end_cancelled()
         for record in self._runs(self._until(keys.deadlines(), now)):
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
-                callbacks.late(self._base, record)
+                self._help(record, partial(callbacks.late, self._base, record))
         if self._base.client.exists(keys.paused()):
             return
         for record in self._runs(self._until(keys.retries(), now)):
             self._go_on(record, Why.RETRY)
-        if restarts.quiet_seconds(self._base):
+        if quiet:
             self._overtaken.clear()
             return
         self._take_over(now)
@@ -63,7 +65,7 @@ class Reaper:
         marks = cast("dict[str, str]", self._base.client.hgetall(self._base.keys.cancels()))
         for record in self._runs(marks):
             if record.display is not RunStatus.RUNNING and record.live:
-                callbacks.cancelled(self._base, record, marks[record.run])
+                self._help(record, partial(callbacks.cancelled, self._base, record, marks[record.run]))
 
     def _take_over(self, now: float) -> None:
         """Runs whose lease has lapsed for so long that their guards must have ended their tools."""
@@ -72,9 +74,15 @@ class Reaper:
         found = {record.execution: record for record in self._runs({name.split(".")[0] for name in executions})}
         for execution in executions:
             if execution not in found:
-                self._base.client.zrem(key, execution)  # its run has ended, or gone on
+                self._forget(execution)
             elif found[execution].status is RunStatus.RUNNING:
                 self._go_on(found[execution], Why.TAKEN_OVER)
+
+    def _forget(self, execution: str) -> None:
+        """Drop the lease of an execution whose run has ended, or gone on."""
+        run = self._base.keys.run(execution.split(".")[0])
+        if self._base.client.hget(run, "execution") != execution:
+            self._base.client.zrem(self._base.keys.leases(), execution)
 
     def _send_again(self, now: float) -> None:
         """Due runs whose messages must be lost, seen so for a whole lease: one just taken begins meanwhile."""
@@ -93,8 +101,11 @@ class Reaper:
                 self._go_on(lost[run], Why.SENT_AGAIN)
 
     def _go_on(self, record: RunRecord, why: Why) -> None:
+        self._help(record, partial(self._decide, record, why))
+
+    def _help(self, record: RunRecord, act: Callable[[], Answer]) -> None:
         try:
-            self._decide(record, why)
+            act()
         except OperationalError as error:
             logger.warning("Run %s is due, but its messages cannot be sent: %s", record.run, error)
         except redis.RedisError:

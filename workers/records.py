@@ -65,7 +65,8 @@ class RunRecord(_Record):
     """A run as kept, and whether its lease is good. Times are Unix seconds.
 
     index, step: the place: due when `queued`, held when `running`, tried again at `due_at` when `waiting`.
-    retried: how often the step was tried again by itself; earlier: what failed before, if it was. read_at: by Redis.
+    retried, taken: how often the step was tried again by itself, and how often after its worker was lost.
+    earlier: what failed there before. read_at: by Redis.
     lease_until: None when no step runs.
     """
 
@@ -89,6 +90,7 @@ class RunRecord(_Record):
     due_number: int | None = None
     deadline_at: float | None = None
     retried: int = 0
+    taken: int = 0
     created_at: float
     started_at: float | None = None
     ended_at: float | None = None
@@ -145,6 +147,7 @@ def run_record(content: Mapping[str, str], *, lease_until: float | None, read_at
     values["completed"] = sorted(ended, key=lambda step: int(step["index"]))
     index = content.get("index", "")
     values["retried"] = content.get(f"retried:{index}") or 0
+    values["taken"] = content.get(f"taken:{index}") or 0
     values["earlier"] = json.loads(content.get(f"earlier:{index}") or "[]")
     values["failure"] = json.loads(content["failure"]) if content.get("failure") else None
     return RunRecord.model_validate({**values, "lease_until": lease_until, "read_at": read_at})

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from billiard import current_process
@@ -65,7 +67,8 @@ class TrackedTask(Task):
             try:
                 following = Performance(runtime.current(), execution, self.request.redact).perform(self.run)
             except HandOverError as error:
-                succession.hand_over(runtime.current(), self.app, execution)
+                if succession.hand_over(runtime.current(), self.app, execution)[0] != "ok":
+                    callbacks.cancel_held(runtime.current(), execution)
                 raise Ignore(str(error)) from error
             except (StaleError, LeaseLostError) as error:
                 logger.warning("The step is no longer ours: %s", error)
@@ -117,6 +120,7 @@ class Performance:
     runtime: Runtime
     execution: Execution
     redact: Redactor
+    _left: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def perform(self, body: Body) -> Place | None:
         """Run `body` under the lease, keep what it changed, and record its end. Where another run goes on, if so."""
@@ -132,7 +136,7 @@ class Performance:
         grace = self.runtime.settings.grace_seconds
         last = deadline + 2 * grace + OVERDUE_SECONDS
         hold = Hold(self.execution.asked_at, last, log.flush, self._overdue)
-        with self.runtime.leases.hold(self.execution.name, hold) as lifeline:
+        with self._leaving(), self.runtime.leases.hold(self.execution.name, hold) as lifeline:
             session = Session(deadline, log.write, self.redact, lifeline, grace)
             try:
                 result = self._result(body, session)
@@ -143,6 +147,13 @@ class Performance:
             following = insist(lambda: self.runtime.tracker.end(self.execution, result, once), INSIST_SECONDS)
         logger.info("Step %s ended: %s", message.label, result.ending.value)
         return following
+
+    @contextmanager
+    def _leaving(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._left.set()
 
     def _result(self, body: Body, session: Session) -> Result:
         if self.execution.skip:
@@ -160,9 +171,11 @@ class Performance:
 
     def _overdue(self) -> None:
         """End the run over a step that does not heed its deadline; a pool's process is ended with it."""
-        callbacks.overdue(self.runtime, self.execution)
-        if current_process().name != "MainProcess":
-            os._exit(os.EX_SOFTWARE)
+        try:
+            callbacks.overdue(self.runtime, self.execution)
+        finally:
+            if current_process().name != "MainProcess" and not self._left.is_set():
+                os._exit(os.EX_SOFTWARE)
 
     def _in_workspace(self, body: Body, session: Session) -> Result:
         message = self.execution.identity

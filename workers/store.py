@@ -81,11 +81,8 @@ class Store:
         pipe.time()
         *leases, (seconds, microseconds) = pipe.execute()
         read_at = seconds + microseconds / 1e6
-        records = (
-            run_record(content, lease_until=lease, read_at=read_at)
-            for content, lease in zip(contents, leases, strict=True)
-        )
-        return {record.run: record for record in records}
+        records = (_run_record(content, lease, read_at) for content, lease in zip(contents, leases, strict=True))
+        return {record.run: record for record in records if record}
 
     def overtaken(self, records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
         """Those queued runs whose message must be lost: a later one of its queue was started, or none is left.
@@ -94,13 +91,8 @@ class Store:
         """
         due = [record for record in records if record.status is RunStatus.QUEUED]
         marks = cast("dict[str, str]", self.client.hgetall(self.keys.queues())) if due else {}
-        started = {queue: float(marks.get(f"seen:{queue}", 0)) for queue in {record.queue for record in due}}
-        waiting = {queue: self.client.llen(queue) for queue in started}
-        return tuple(
-            record
-            for record in due
-            if not waiting[record.queue] or started[record.queue] > (record.due_at or 0) + _SENDING_SECONDS
-        )
+        waiting = {queue: self.client.llen(queue) for queue in {record.queue for record in due}}
+        return tuple(record for record in due if not waiting[record.queue] or _passed(record, marks))
 
     def history(self, environment: str) -> tuple[str, ...]:
         """The ids of an environment's runs, newest first."""
@@ -137,6 +129,12 @@ def _other_schema(content: Mapping[str, str]) -> str:
     return "" if schema == str(SCHEMA) else schema
 
 
+def _passed(record: RunRecord, marks: Mapping[str, str]) -> bool:
+    """Whether its queue's watermark is past its step: by number, and by more time than a message takes to be sent."""
+    number, at = (float(marks.get(f"{name}:{record.queue}", 0)) for name in ("seen", "seen_at"))
+    return number > (record.due_number or 0) and at > (record.due_at or 0) + _SENDING_SECONDS
+
+
 def _readable(content: Mapping[str, str]) -> EnvironmentRecord | None:
     """The record, or None with a warning: one that another version wrote must not hide all the others."""
     if schema := _other_schema(content):
@@ -147,6 +145,14 @@ def _readable(content: Mapping[str, str]) -> EnvironmentRecord | None:
         return EnvironmentRecord.model_validate(content)
     except ValidationError as error:
         logger.warning("Environment %s cannot be read: %s", content.get("name"), error)
+        return None
+
+
+def _run_record(content: Mapping[str, str], lease_until: float | None, read_at: float) -> RunRecord | None:
+    try:
+        return run_record(content, lease_until=lease_until, read_at=read_at)
+    except (ValueError, KeyError) as error:
+        logger.warning("Run %s cannot be read; has another version written it? %s", content.get("run"), error)
         return None
 
 

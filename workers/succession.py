@@ -37,7 +37,7 @@ def retry_seconds(base: Base, record: RunRecord, found: Failure) -> float | None
         return None
     if found.kind is not Kind.WORKER_LOST:
         return step.retry.wait_seconds(found.kind, record.retried, random.random())  # noqa: S311 - no secret
-    if step.unknown is Unknown.ASK or record.retried >= base.settings.takeovers:
+    if step.unknown is Unknown.ASK or record.taken >= base.settings.takeovers:
         return None
     return 0.0
 
@@ -67,8 +67,9 @@ def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureCon
     return answer
 
 
-def hand_over(base: Base, app: Celery, execution: Execution) -> None:
+def hand_over(base: Base, app: Celery, execution: Execution) -> Answer:
     """Give a run whose step was interrupted here to another worker. What cannot be given is found by its lease."""
     record = base.store.run(execution.identity.run)
     if record.execution == execution.name:
-        go_on(base, app, record, Why.HANDED_OVER)
+        return go_on(base, app, record, Why.HANDED_OVER)
+    return ("stale",)

@@ -31,7 +31,7 @@ class StaleError(Exception):
 
 @dataclass(frozen=True)
 class Execution:
-    """One start of one step, and all that it needs. name: `RUN.EPOCH.INDEX.ATTEMPT`, also the lease's.
+    """One start of one step, and all that it needs. name: `RUN.EPOCH.INDEX.ATTEMPT.DRAW`, also the lease's.
 
     asked_at: when its lease was asked for, on the monotonic clock. started_at: Unix seconds, by Redis.
     following: the run that goes on after this one's last step, or empty.
@@ -79,6 +79,8 @@ class Why(StrEnum):
 class Ended:
     """What `fail` is told beside the context. execution: empty if the step was due and never started.
 
+    following: the run that was to follow, or the run itself.
+
     retry_seconds: until it is tried again; None: never. uncertain: nobody knows what the step has done.
     hold_seconds: for so long its tools may still be ending. patience_seconds: only if the lease lapsed so long ago.
     """
@@ -86,6 +88,7 @@ class Ended:
     token: str
     execution: str
     status: RunStatus
+    following: str
     retry_seconds: float | None = None
     uncertain: bool = False
     hold_seconds: float = 0.0
@@ -177,7 +180,7 @@ class Tracker:
             "patience": "" if ended.patience_seconds is None else ended.patience_seconds,
             "retention": self._retention_seconds,
         }
-        keys = moved(self._keys, context.run_id, context.environment)
+        keys = (*moved(self._keys, context.run_id, context.environment), self._keys.run(ended.following))
         return tuple(cast("list[str]", self._fail(keys, once, json.dumps(request))))
 
     def again(

@@ -113,7 +113,7 @@ def test_a_started_step_is_not_started_again(base: Base, place: Place, execution
         base.tracker.start(message(place), "w1@test")
     assert snapshot(base) == before
     assert base.store.run(place.run).worker == "w0@test"
-    assert execution.name == f"{place.run}.1.1.1"
+    assert execution.name.startswith(f"{place.run}.1.1.1.")
 
 
 @pytest.mark.parametrize("lost", ["start", "end", "fail", "launch"])

@@ -60,7 +60,8 @@ end
 -- An operator's leave to go on, from step `index`: the counts and the run's deadline begin anew.
 local function begin(of, index, at)
   for each = index, tonumber(get(of, 'total')) do
-    redis.call('HDEL', of, 'ended:' .. each, 'retried:' .. each, 'taken:' .. each, 'resent:' .. each, 'skip:' .. each)
+    redis.call('HDEL', of, 'ended:' .. each, 'retried:' .. each, 'taken:' .. each, 'resent:' .. each, 'skip:' .. each,
+      'earlier:' .. each)
   end
   local seconds = get(of, 'deadline_seconds')
   if seconds ~= '' then

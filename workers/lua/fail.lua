@@ -1,4 +1,5 @@
 -- fail: a run's step ends badly, at the place that its context speaks of; the first one wins. The run ends, or waits for its retry.
+-- KEYS 13 next run (or the run)
 -- ARGV 1 nonce, 2 request as JSON: token, epoch, index, execution ('' it was due and never started), status, context as JSON, kind, summary, trace,
 --      retry: seconds until it is tried again ('' never), uncertain: nobody knows what the step has done,
 --      hold: seconds in which its tools may still be ending, patience: only if its lease lapsed so many seconds ago ('' at once), retention in seconds
@@ -22,11 +23,13 @@ local id = get(run, 'run')
 redis.call('HSET', run, 'failure', request.context)
 if request.uncertain then doubt(index) end
 
+if request.hold > 0 and get(environment, 'run') == id then redis.call('HSET', environment, 'held_until', at + request.hold) end
+
 if request.retry ~= '' and redis.call('HEXISTS', cancels, id) == 0 then
   local due_at = at + math.max(request.retry, request.hold)
   remember(index, {kind = request.kind, summary = request.summary, trace_id = request.trace}, at)
   redis.call('HSET', run, 'status', 'waiting', 'execution', '', 'due_at', due_at)
-  redis.call('HINCRBY', run, 'retried:' .. index, 1)
+  redis.call('HINCRBY', run, (request.kind == 'worker-lost' and 'taken:' or 'retried:') .. index, 1)
   redis.call('ZREM', leases, execution)
   redis.call('ZREM', due, id)
   redis.call('ZADD', retries, due_at, id)
@@ -38,9 +41,7 @@ end
 local state = get(run, 'failed_state')
 if state == '' then state = get(run, 'origin_state') end
 close(request.status, at, request.retention)
-if get(environment, 'run') == id then
-  move(state, at, 'run', '')
-  if request.hold > 0 then redis.call('HSET', environment, 'held_until', at + request.hold) end
-end
+if get(run, 'next') ~= '' then redis.call('EXPIRE', KEYS[13], request.retention) end
+if get(environment, 'run') == id then move(state, at, 'run', '') end
 event(run, run_events, 'run-failed', at, {'state', state, 'kind', request.kind, 'summary', request.summary, 'status', request.status})
 return answer('fail', nonce, {'ok', request.status})

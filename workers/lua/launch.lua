@@ -1,7 +1,7 @@
 -- launch: claim an environment and make a step due.
 -- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
---      runs [{field: value}] or resume {epoch, index, options ('' keep), skip: why the step at index is left out ('' it is not)}
+--      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
 local next_run, environments, runs = unpack(KEYS, 13)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
@@ -86,6 +86,7 @@ local function resume()
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
   redis.call('PERSIST', run_events)
   redis.call('PERSIST', next_run)
+  if request.resume.deadline ~= '' then redis.call('HSET', run, 'deadline_seconds', request.resume.deadline) end
   begin(run, request.resume.index, at)
   if request.resume.options ~= '' then redis.call('HSET', run, 'options', request.resume.options) end
   if request.resume.skip ~= '' then redis.call('HSET', run, 'skip:' .. request.resume.index, request.resume.skip) end

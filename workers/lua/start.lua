@@ -27,16 +27,20 @@ if why then return {'stale', why} end
 local at = now()
 local id = get(run, 'run')
 local attempt = redis.call('HINCRBY', run, 'attempts:' .. index, 1)
-local execution = table.concat({id, epoch, index, attempt}, '.')
+-- Should Redis forget this start, the next one has the same place and attempt, and must not share its lease.
+local execution = table.concat({id, epoch, index, attempt, string.sub(nonce, 1, 8)}, '.')
 redis.call('HSET', run, 'status', 'running', 'step', step, 'attempt', attempt, 'execution', execution, 'worker', worker,
   'step_started_at', at)
 redis.call('HSETNX', run, 'started_at', at)
 redis.call('ZREM', due, id)
 redis.call('ZADD', leases, at + lease, execution)
 
-local queue = 'seen:' .. cjson.decode(get(run, 'queues'))[tonumber(index)]
-local due_at = get(run, 'due_at')
-if tonumber(due_at) > (tonumber(redis.call('HGET', queues, queue)) or 0) then redis.call('HSET', queues, queue, due_at) end
+-- The watermark of the queue: the latest step that was started, and since when it was due.
+local queue = cjson.decode(get(run, 'queues'))[tonumber(index)]
+local number = tonumber(get(run, 'due_number'))
+if number > (tonumber(redis.call('HGET', queues, 'seen:' .. queue)) or 0) then
+  redis.call('HSET', queues, 'seen:' .. queue, number, 'seen_at:' .. queue, get(run, 'due_at'))
+end
 
 event(run, run_events, 'step-started', at, {'worker', worker})
 local words = {'ok', execution, tostring(attempt), at, get(run, 'options'),
