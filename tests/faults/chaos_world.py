@@ -99,11 +99,12 @@ class World:
     def strays(self) -> list[int]:
         """Processes of pools whose main process has gone."""
         groups = {worker.pid for worker in self.workers if worker.alive}
+        tools = self.tools()
         wanted = f"CHAOS_FOLDER={self.folder}".encode()
         found = []
         for pid, (_, group, _) in guard.processes().items():
             with suppress(OSError):
-                if group not in groups and pid not in self.tools() and pid != os.getpid():
+                if group not in groups and pid not in tools and pid != os.getpid():
                     environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
                     found += [pid] if wanted in environ else []
         return found

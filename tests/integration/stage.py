@@ -27,9 +27,12 @@ def running(folder: Path, monkeypatch: pytest.MonkeyPatch, *, each: int, **redis
         for name, value in chaos_world.surroundings(folder, redis_server.url).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(app.conf, "broker_url", redis_server.url)
-        app._after_fork()  # its connections are to the Redis of the test before
-        with chaos_world.workers(folder, redis_server, each=each) as found:
-            yield found
+        app._after_fork()  # its connections are to the Redis of the tests before
+        try:
+            with chaos_world.workers(folder, redis_server, each=each) as found:
+                yield found
+        finally:
+            app._after_fork()
 
 
 def launch(base: Base, seconds: float, count: int = 3, step: str = "first") -> list[str]:
