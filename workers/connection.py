@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _INSIST_PAUSE_SECONDS = 1.0
 # What a script is told by a Redis that is full, a replica, or shows us no key: it may be otherwise later.
-_REFUSALS = ("OOM", "READONLY", "NOPERM", "permission", "MISCONF", "NOREPLICAS")
+_REFUSALS = ("OOM", "READONLY", "NOPERM", "permission", "can't run this command", "MISCONF", "NOREPLICAS")
 _RETRIES = 3
 _PATIENT_RETRIES = 15
 _SOCKET_SECONDS = 10.0
