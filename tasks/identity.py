@@ -47,10 +47,17 @@ class StepIdentity(BaseModel):
 
     @classmethod
     def read(cls, headers: Mapping[str, Any] | None) -> StepIdentity | None:
-        """The identity in a message's headers, or None if the message is none of ours.
+        """The identity in a message's headers, or None if the message is none of ours, or of another version.
 
         Raises:
-            pydantic.ValidationError: the header is there but is not understood.
+            pydantic.ValidationError: the header is there, in our schema, but is not understood.
         """
         content = (headers or {}).get(HEADER)
-        return None if content is None else cls.model_validate(content)
+        return None if content is None or other_schema(headers) else cls.model_validate(content)
+
+
+def other_schema(headers: Mapping[str, Any] | None) -> str:
+    """The schema of a message of ours, if it is not the one that this version knows; else empty."""
+    content = (headers or {}).get(HEADER)
+    schema = content.get("schema_version", SCHEMA) if isinstance(content, Mapping) else SCHEMA
+    return "" if schema == SCHEMA else str(schema)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.identity import SCHEMA
+
 
 @dataclass(frozen=True)
 class Keys:
@@ -64,8 +66,8 @@ class Keys:
         return f"{self.prefix}:paused"
 
     def reaper(self) -> str:
-        """String: the lock of the one reaper that works. Written by it; for a few seconds."""
-        return f"{self.prefix}:reaper"
+        """String: the lock of the one reaper that works for this schema. Written by it; for a few seconds."""
+        return f"{self.prefix}:reaper:{SCHEMA}"
 
     def server(self) -> str:
         """Hash: Redis's own run_id; since, when it was first seen. Written by the reaper; for ever."""

@@ -168,7 +168,7 @@ class Launcher:
             advice = "destroy it first, or put the provider back in the fleet file"
             raise RefusedError(f"environment {environment} has a host of provider {detail}", advice)
         if what == "schema":
-            raise other_schema(environment, detail)
+            raise other_schema(f"environment {environment}", detail)
         if what == "conflict":
             raise ConflictError(f"environment {environment} was changed by somebody else", "look again, then repeat")
         return answer

@@ -17,10 +17,10 @@ class RefusedError(StepmarkError):
         return self.problem
 
 
-def other_schema(environment: str, schema: str) -> RefusedError:
-    """The refusal of an environment that another version of Stepmark keeps."""
+def other_schema(what: str, schema: str) -> RefusedError:
+    """The refusal of what another version of Stepmark keeps: `environment NAME`, `run ID`."""
     advice = "use the version of stepmark that wrote it, or a later one"
-    return RefusedError(f"environment {environment} is kept in schema {schema}, which is not ours", advice)
+    return RefusedError(f"{what} is kept in schema {schema}, which is not ours", advice)
 
 
 class BusyError(RefusedError):

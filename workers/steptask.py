@@ -22,7 +22,7 @@ from tasks.adapters.process import STUCK_SECONDS, Redactor, Session
 from tasks.context import StepContext
 from tasks.errors import ConfigurationError, HandOverError, Kind, LeaseLostError, StepmarkError
 from tasks.facts import Facts, as_made
-from tasks.identity import StepIdentity
+from tasks.identity import SCHEMA, StepIdentity, other_schema
 from tasks.result import Ending, Result
 from tasks.workflows import WORKFLOWS
 from workers import callbacks, chain, classify, runtime, succession, workspaces
@@ -100,8 +100,13 @@ def begin(request: Any) -> Execution:
     """Start the step that the request's message names, once Redis takes it.
 
     Raises:
-        Ignore: the message is stale.
+        Ignore: the message is stale, or of a version that this one does not know: the run stays due.
     """
+    if schema := other_schema(request.headers):
+        logger.error(
+            "Message %s is of schema %s, this version knows %s: its step stays due", request.id, schema, SCHEMA
+        )
+        raise Ignore(f"schema {schema}")
     identity = StepIdentity.read(request.headers)
     if identity is None:
         raise ConfigurationError("a step runs only as a part of a run: use `stepmark`")

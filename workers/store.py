@@ -40,7 +40,7 @@ class Store:
         if not content or "moved_to" in content:
             raise NotFoundError(f"environment {name!r}", *self._what_became_of(name))
         if schema := _other_schema(content):
-            raise other_schema(name, schema)
+            raise other_schema(f"environment {name}", schema)
         return EnvironmentRecord.model_validate(content)
 
     def _what_became_of(self, name: str) -> tuple[str, ...]:
@@ -60,21 +60,30 @@ class Store:
 
         Raises:
             NotFoundError: there is none, or it is past its retention.
+            RefusedError: another version keeps it in another way.
         """
         found = self.runs([run])
-        if run not in found:
-            raise NotFoundError(f"run {run!r}")
-        return found[run]
+        if run in found:
+            return found[run]
+        if schema := self.foreign(run):
+            raise other_schema(f"run {run}", schema)
+        raise NotFoundError(f"run {run!r}")
+
+    def foreign(self, run: str) -> str:
+        """The schema of a run that another version keeps; empty if there is none, or it is ours."""
+        schema = cast("str | None", self.client.hget(self.keys.run(run), "schema"))
+        return "" if schema is None else _other_schema({"schema": schema})
 
     def runs(self, ids: Iterable[str]) -> Mapping[str, RunRecord]:
-        """Those of the runs that exist, by id."""
+        """Those of the runs that exist, by id. Runs that another version keeps are left out: they are for it."""
         found = self._read_runs(ids)
         # A running run has a lease; one without has ended, or gone on, between the two readings.
         moved = [run for run, record in found.items() if record.status is RunStatus.RUNNING and not record.lease_until]
         return {**found, **self._read_runs(moved)} if moved else found
 
     def _read_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
-        contents = [content for content in self._hashes(map(self.keys.run, ids)) if content]
+        read = self._hashes(map(self.keys.run, ids))
+        contents = [content for content in read if content and not _other_schema(content)]
         pipe = self.client.pipeline(transaction=False)
         for content in contents:
             pipe.zscore(self.keys.leases(), content.get("execution") or "-")
@@ -138,7 +147,7 @@ def _passed(record: RunRecord, marks: Mapping[str, str]) -> bool:
 def _readable(content: Mapping[str, str]) -> EnvironmentRecord | None:
     """The record, or None with a warning: one that another version wrote must not hide all the others."""
     if schema := _other_schema(content):
-        refusal = other_schema(str(content.get("name")), schema)
+        refusal = other_schema(f"environment {content.get('name')}", schema)
         logger.warning("%s; %s", refusal, refusal.advice)
         return None
     try:
