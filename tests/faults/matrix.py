@@ -29,13 +29,21 @@ MOST_CELLS = 110
 _HOST = "matrix"
 
 
-def tried(folder: Path, chosen: Sequence[Cell], *, at_once: int, say: Callable[[str], None]) -> Mapping[Cell, Verdict]:
-    """The verdict on each cell that can be tried, groups tried `at_once`; their files stay in `folder`."""
+def tried(
+    folder: Path, chosen: Sequence[Cell], *, at_once: int, say: Callable[[str], None], slack_seconds: float = 5.0
+) -> Mapping[Cell, Verdict]:
+    """The verdict on each cell that can be tried, groups tried `at_once`; their files stay in `folder`.
+
+    slack_seconds: on a machine that does all this at once, whatever is due at some moment may be that late.
+    """
     found: dict[Cell, Verdict] = {}
 
     def one(group: tuple[str, list[Cell]], described: str) -> None:
         name, members = group
-        verdicts = _try(folder / name, described, members)
+        seen = _try(folder / name, described, members)
+        verdicts = {
+            cell: judge.judge(cell, one, settings(), slack_seconds) for cell, one in zip(members, seen, strict=True)
+        }
         found.update(verdicts)
         wrong = sum(not verdict.right for verdict in verdicts.values())
         say(f"{name}: {len(verdicts)} cells, {wrong} wrong")
@@ -60,7 +68,7 @@ def groups(chosen: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
     return sorted(parts, key=lambda part: -len(part[1]))
 
 
-def _try(folder: Path, described: str, members: list[Cell]) -> Mapping[Cell, Verdict]:
+def _try(folder: Path, described: str, members: list[Cell]) -> list[Seen]:
     folder.mkdir(parents=True)
     asked = json.dumps([[cell.workflow, cell.index, cell.fault.name] for cell in members])
     done = subprocess.run(
@@ -77,10 +85,8 @@ def _try(folder: Path, described: str, members: list[Cell]) -> Mapping[Cell, Ver
     (folder / "seen.json").write_text(done.stdout)
     if done.returncode:
         last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
-        seen = [Seen(environment=cell.environment, problem=f"the group failed: {last}") for cell in members]
-    else:
-        seen = TypeAdapter(list[Seen]).validate_json(done.stdout)
-    return {cell: judge.judge(cell, one, settings()) for cell, one in zip(members, seen, strict=True)}
+        return [Seen(environment=cell.environment, problem=f"the group failed: {last}") for cell in members]
+    return TypeAdapter(list[Seen]).validate_json(done.stdout)
 
 
 def settings() -> Settings:

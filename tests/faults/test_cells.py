@@ -11,7 +11,7 @@ from tasks.environment import State
 from tasks.errors import Kind
 from tasks.failure import Cause, RunStatus
 from tasks.workflows.model import Step, Unknown, Workflow
-from tests.faults import cells, judge, matrix
+from tests.faults import cells, judge, matrix, table
 from tests.faults.catalogue import FAULTS
 from tests.faults.cells import Cell, Expectation
 from tests.faults.fault import Fault
@@ -120,7 +120,7 @@ _LOG = (f"start {_STEP} r.1 5 9.0", f"alive {_STEP} r.1 5 11.9", f"start {_STEP}
 
 
 def _judged(seen: Seen) -> judge.Verdict:
-    return judge.judge(Cell("register", 1, _NAMES["worker"]), seen, matrix.settings())
+    return judge.judge(Cell("register", 1, _NAMES["worker"]), seen, matrix.settings(), 5.0)
 
 
 def test_a_right_cell() -> None:
@@ -152,3 +152,20 @@ def test_the_wrong_step_is_no_attribution() -> None:
     other = Said(step="cloud-init-wait", index=3, kind="worker-lost", cause="worker-lost")
 
     assert _judged(_seen(*_LOG, said=(other,))).named is False
+
+
+def test_the_tables_say_all() -> None:
+    """Every fault in every table, right and wrong cells, and why a cell cannot be."""
+    places = list(cells.places())
+    verdicts = {cell: judge.Verdict((), True, 2.0, 4.0, 2) for cell in cells.all_cells() if not cell.why_not}
+    verdicts[Cell(*places[0], _NAMES["worker"])] = judge.Verdict(("the run is failed, not succeeded",), False)
+
+    lines = list(table.lines(verdicts, matrix.settings()))
+
+    for fault in FAULTS:
+        assert sum(line.startswith(f"| {fault.title} |") for line in lines) == 1 + len(workflows.WORKFLOWS)
+    tried, rest = len(verdicts), len(cells.all_cells()) - len(verdicts)
+    assert lines[0] == f"- cells: {tried - 1}/{tried} right; {rest} more cannot be"
+    assert lines[1].startswith(f"- attribution: {tried - 1}/{tried}")
+    assert lines[-1].endswith("render-opentofu-templates: the run is failed, not succeeded")
+    assert "1. no message follows the last step of a run." in lines
