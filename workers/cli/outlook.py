@@ -52,14 +52,14 @@ class Outlook:
 
     def _next_attempt(self, record: RunRecord) -> str:
         step = succession.step_of(record)
-        most = step.retry.attempts if step else record.retried + 1
+        tried, most = record.retried, step.retry.attempts if step else record.retried + 1
         if record.failure and record.failure.error_kind is Kind.WORKER_LOST:
-            most = self.takeovers + 1
+            tried, most = record.taken, self.takeovers + 1
         if self.paused:
             when = "when all goes on"
         else:
             when = f"in {span(max(0.0, (record.due_at or record.read_at) - record.read_at))}"
-        return f"attempt {record.retried + 1}/{most} {when}"
+        return f"attempt {tried + 1}/{most} {when}"
 
     def _takeover(self, record: RunRecord) -> str:
         if not self.workers:

@@ -11,7 +11,6 @@ import pytest
 
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import StartWorker, ended
-from tests.support import poll
 from workers.cli import connect, options, watch
 from workers.cli.progress import View
 from workers.cli.reports import Exit
@@ -203,20 +202,6 @@ def test_a_lost_run_is_shown_as_lost_and_resumed(
     assert connect.last_run(base, base.store.environment("web-1")).epoch == 2
 
 
-def test_resume_waits_for_a_lost_worker_whose_tools_may_still_run(
-    stepmark: Stepmark, fleet: Fleet, start_worker: StartWorker, base: Base
-) -> None:
-    path = fleet(web_1={"fail": "cloudinit.wait", "how": "kill-worker"})
-    start_worker()
-    run = stepmark("register", path, "--detach", "--json").json["environments"][0]["run"]
-    poll(lambda: base.store.run(run).display == "lost")
-    start_worker()
-    said = stepmark("resume", "web-1")
-
-    assert said.status == Exit.OK
-    assert "its worker is lost: trying again in" in said.err
-
-
 def test_destroy_asks(stepmark: Stepmark, fleet: Fleet, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     stepmark("register", fleet(web_1={}))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
@@ -275,7 +260,11 @@ def test_trace_by_environment_run_and_id(stepmark: Stepmark, fleet: Fleet, worke
 
     (text,) = texts
     assert "FAILED  web-1  register 1/3 wait-ssh-connectivity" in text
-    assert as_json == {"context": failure, "error_chain": [{"type": "SameError", "message": "it went wrong"}]}
+    assert as_json == {
+        "context": failure,
+        "error_chain": [{"type": "SameError", "message": "it went wrong"}],
+        "earlier": [],
+    }
 
 
 def test_logs_by_environment_run_and_step(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:

@@ -29,7 +29,7 @@ def waiting(kind: Kind = Kind.QUOTA) -> RunRecord:
     failure = failed().failure
     assert failure is not None
     told = failure.model_copy(update={"error_kind": kind})
-    return at_step(RunStatus.WAITING, failure=told, retried=1, due_at=212.0)
+    return at_step(RunStatus.WAITING, failure=told, retried=1, taken=2, due_at=212.0)
 
 
 LOST = at_step(RunStatus.RUNNING, worker="w1", lease_until=195.0)
@@ -42,8 +42,8 @@ LOST = at_step(RunStatus.RUNNING, worker="w1", lease_until=195.0)
         (
             AROUND,
             waiting(Kind.WORKER_LOST),
-            "attempt 2/4 in 12 s: worker-lost",
-            "attempt 2/4 in 12 s: worker-lost: too slow",
+            "attempt 3/4 in 12 s: worker-lost",
+            "attempt 3/4 in 12 s: worker-lost: too slow",
         ),
         (
             Outlook(PAUSED, takeovers=3),
