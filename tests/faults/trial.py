@@ -111,14 +111,14 @@ class Trial:
         """Whether a command is this cell's call of the script."""
         digest = getattr(tracker, f"_{script}")._script.sha
         calls, environment = proxy.script_call(digest), site.base.keys.environment(self.cell.environment).encode()
-        step, execution = self.cell.step.name.encode(), f".1.{self.cell.index}.1".encode()
+        step, execution = self.cell.step.name.encode(), f".1.{self.cell.index}.1.".encode()
 
         def matches(command: Command) -> bool:
             if not calls(command) or environment not in command:
                 return False
             if script == "start":
                 return step in command
-            return script == "fail" or any(word.endswith(execution) for word in command[3:])
+            return script == "fail" or any(execution in word for word in command[3:])
 
         return matches
 
