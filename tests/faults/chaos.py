@@ -23,7 +23,8 @@ from config.fleet import EnvironmentSpec
 from tasks.failure import RunStatus
 from tests.faults import chaos_check, chaos_deeds, chaos_world, server
 from tests.faults.chaos_deeds import Scene
-from tests.faults.chaos_worker import CHAOS, app
+from tests.faults.chaos_worker import app
+from tests.faults.chaos_workflow import CHAOS
 from tests.faults.chaos_world import World
 from tests.faults.server import Server
 from workers import runtime

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.faults.chaos_worker import TOOL
+from tests.faults.chaos_workflow import TOOL
 from tests.support import REPOSITORY
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from config.fleet import EnvironmentSpec
+from tasks import workflows
 from tests.faults import chaos_world, server
 from tests.faults.chaos_check import ENDED
-from tests.faults.chaos_worker import CHAOS, app
+from tests.faults.chaos_workflow import CHAOS
 from tests.faults.chaos_world import Worker, World
 from tests.support import poll
+from workers.celery import app
 from workers.launch import Launcher, Request
 from workers.records import RunRecord
 from workers.runtime import Base
@@ -26,6 +28,7 @@ def running(folder: Path, monkeypatch: pytest.MonkeyPatch, *, each: int, **redis
     with server.running(folder / "redis", **redis_options) as redis_server:
         for name, value in chaos_world.surroundings(folder, redis_server.url).items():
             monkeypatch.setenv(name, value)
+        monkeypatch.setitem(workflows.WORKFLOWS, CHAOS.name, CHAOS)  # type: ignore[arg-type]  # read-only for others
         monkeypatch.setattr(app.conf, "broker_url", redis_server.url)
         app._after_fork()  # its connections are to the Redis of the tests before
         try:
