@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.secrets import SecretRef
 
+_SECONDS_A_DAY = 86_400
+
 
 class Settings(BaseSettings):
     """All knobs. Times are in seconds."""
@@ -56,6 +58,11 @@ class Settings(BaseSettings):
         if not good or not (url.path.strip("/") or "0").isdigit():
             raise ValueError("is no Redis URL: write it as redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]")
         return value
+
+    @property
+    def retention_seconds(self) -> int:
+        """How long runs, logs and traces are kept."""
+        return int(self.retention_days * _SECONDS_A_DAY)
 
     @property
     def renew_seconds(self) -> float:

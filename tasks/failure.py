@@ -61,8 +61,9 @@ _KINDS: Mapping[Kind, tuple[bool, str]] = {
     Kind.COMMAND_EXECUTION: (False, f"see `stepmark logs {{run}} --step {{step}}`, mend the cause, then {_RESUME}"),
     Kind.TIMEOUT: (
         True,
-        f"see `stepmark logs {{run}} --step {{step}}`, mend what it waited for, or raise `timeouts: {{step}}` "
-        f"in the fleet file if it only needs longer; then {_RESUME}",
+        f"see `stepmark logs {{run}} --step {{step}}`, mend what it waited for, then {_RESUME}; "
+        "if it only needs longer, raise `timeouts: {step}` in the fleet file, then "
+        "`stepmark resume {environment} --fleet FILE`",
     ),
     Kind.FILE_SYSTEM: (True, f"free space or mend permissions on the worker, then {_RESUME}"),
     Kind.CONFIGURATION: (False, f"mend the fleet file or the worker's settings, then {_RESUME}"),

@@ -11,6 +11,7 @@ import redis
 
 from config import settings as settings_module
 from config.settings import Settings
+from tests.support import THOROUGH
 from workers import crypto
 from workers.demo import redisserver
 
@@ -55,8 +56,11 @@ def settings(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return found
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where several processes run the tests, each file stays in one; so do all that build images."""
+    left_out = [] if THOROUGH else [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
     for item in items:
         folder, file = item.path.parent.name, str(item.path)
         item.add_marker(pytest.mark.xdist_group("images" if folder == "smoke" else file))

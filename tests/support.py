@@ -27,6 +27,9 @@ def poll(condition: Callable[[], T], *, seconds: float = 60, every: float = 0.05
     raise AssertionError(f"did not come true within {seconds} s")
 
 
+THOROUGH = bool(os.environ.get("STEPMARK_TEST_ALL"))
+
+
 def sampled(every: Sequence[T], *few: T) -> Sequence[T]:
     """The few, for a run that has to be short; all of them if STEPMARK_TEST_ALL is set."""
-    return every if os.environ.get("STEPMARK_TEST_ALL") else few
+    return every if THOROUGH else few

@@ -242,5 +242,5 @@ _ADVICE = {
     "register-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
     "configure-failed": "`stepmark resume` goes on from the failed step, `stepmark destroy` ends it",
     "destroy-failed": "`stepmark resume` goes on destroying it",
-    "succeeded": "it ended well; there is nothing to resume",
+    "succeeded": "it ended well, there is nothing to go on with: `stepmark configure` or `stepmark up` begins anew",
 }

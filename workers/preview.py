@@ -125,7 +125,7 @@ class Previews:
         if record.live and record.display is not RunStatus.LOST:
             return begin, str(launch.busy(record))
         if record.status is RunStatus.SUCCEEDED:
-            return begin, f"the last run of {environment.name} ended well; there is nothing to resume"
+            return begin, f"the last run of {environment.name} ended well, there is nothing to go on with"
         return begin, ""
 
     def _following(self, record: RunRecord, usual: Mapping[str, Usual]) -> Iterator[Ahead]:
@@ -138,14 +138,14 @@ class Previews:
             if index < begin or not (marks.get(f"uncertain:{index}") or _lost_at(record, index)):
                 continue
             if step.unknown is Unknown.VERIFY and self._question.nothing_made:
-                yield f"{step.name} was cut off; you say that it has made no host"
+                yield f"{step.name} was not ended well; you say that it has made no host"
             else:
-                yield f"{step.name} was cut off: {_DOUBTS[step.unknown]}"
+                yield f"{step.name} was not ended well: {_DOUBTS[step.unknown]}"
 
     def _held(self, record: RunRecord, environment: EnvironmentRecord) -> float:
         until = environment.held_until or 0.0
         if record.display is RunStatus.LOST:
-            until = (record.lease_until or record.read_at) + self._base.settings.takeover_seconds
+            until = record.free_at(self._base.settings.takeover_seconds)
         return round(max(0.0, until - record.read_at), 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -137,10 +138,11 @@ class Reaper:
 
 
 class Watch:
-    """The thread in which a worker's reaper looks, whenever no other worker's does."""
+    """The thread in which a worker's reaper looks, whenever no other worker's does. The lock tells its name."""
 
-    def __init__(self, base: Base, app: Celery) -> None:
+    def __init__(self, base: Base, app: Celery, name: str) -> None:
         self._reaper = Reaper(base, app)
+        self._name = name
         self._lock = base.client.lock(base.keys.reaper(), timeout=_LOCK_SECONDS, blocking=False, thread_local=False)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reaper", daemon=True)
@@ -169,7 +171,7 @@ class Watch:
         """Whether this is the one reaper that works: it holds the lock, or has just taken it."""
         if self._lock.owned():
             return bool(self._lock.reacquire())
-        return bool(self._lock.acquire())
+        return bool(self._lock.acquire(token=f"{self._name} {secrets.token_hex(8)}"))
 
 
 class Part(bootsteps.StartStopStep):
@@ -181,7 +183,7 @@ class Part(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Begin to watch."""
-        self._watch = Watch(runtime.base_of_process(), parent.app)
+        self._watch = Watch(runtime.base_of_process(), parent.app, parent.hostname)
         self._watch.start()
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature

@@ -67,7 +67,7 @@ class RunRecord(_Record):
     index, step: the place: due when `queued`, held when `running`, tried again at `due_at` when `waiting`.
     retried, taken: how often the step was tried again by itself, and how often after its worker was lost.
     earlier: what failed there before. read_at: by Redis.
-    lease_until: None when no step runs.
+    lease_until: None when no step runs. ending_seconds: after it, the tools of its worker may still be ending.
     """
 
     run: str
@@ -102,6 +102,7 @@ class RunRecord(_Record):
     earlier: tuple[EarlierAttempt, ...] = ()
     failure: FailureContext | None = None
     lease_until: float | None = None
+    ending_seconds: float = 0.0
     read_at: float
 
     @property
@@ -119,6 +120,10 @@ class RunRecord(_Record):
     def live(self) -> bool:
         """Whether the run still holds its environment."""
         return self.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
+    def free_at(self, takeover_seconds: float) -> float:
+        """When a lost run may be taken over: by our settings or by its worker's, whichever is later."""
+        return (self.lease_until or self.read_at) + max(takeover_seconds, self.ending_seconds)
 
     def tracked(self) -> TrackedStep:
         """The place that the tracker has recorded."""

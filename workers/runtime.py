@@ -20,8 +20,6 @@ from workers.tofustate import TofuState
 from workers.tracker import Tracker
 from workers.workspaces import Workspaces
 
-SECONDS_A_DAY = 86_400
-
 
 @dataclass(frozen=True)
 class Base:
@@ -41,7 +39,7 @@ class Base:
     @property
     def retention_seconds(self) -> int:
         """How long runs, logs and traces are kept."""
-        return int(self.settings.retention_days * SECONDS_A_DAY)
+        return self.settings.retention_seconds
 
 
 @dataclass(frozen=True)
@@ -56,13 +54,7 @@ class Runtime(Base):
 def base(settings: Settings, *, patient: bool = False) -> Base:
     """For these settings; Redis is not asked yet. patient: as a worker is, when Redis does not answer."""
     client, keys = connection.connect(settings, patient=patient), Keys(settings.key_prefix)
-    tracker = Tracker(
-        client,
-        keys,
-        lease_seconds=settings.lease_seconds,
-        retention_seconds=int(settings.retention_days * SECONDS_A_DAY),
-    )
-    return Base(settings, client, keys, Store(client, keys), tracker)
+    return Base(settings, client, keys, Store(client, keys), Tracker(client, keys, settings))
 
 
 def base_of_process() -> Base:

@@ -56,6 +56,6 @@ def release(base: Base, environment: str, lock: Lock, by: str, reason: str) -> N
 
 def _seconds_left(record: RunRecord, takeover_seconds: float) -> float:
     """How long a tool of the run may still be at work, at least."""
-    running = record.status is RunStatus.RUNNING
-    last = (record.lease_until or record.read_at) if running else (record.ended_at or 0.0)
-    return last + takeover_seconds - record.read_at
+    if record.status is RunStatus.RUNNING:
+        return record.free_at(takeover_seconds) - record.read_at
+    return (record.ended_at or 0.0) + max(takeover_seconds, record.ending_seconds) - record.read_at

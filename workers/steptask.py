@@ -51,6 +51,7 @@ class TrackedTask(Task):
     """The base of all tasks of the app; what is not a step of ours passes through untouched."""
 
     is_step = False
+    throws = (StepFailedError,)  # no traceback in the log: what a bug of ours leaves there, `_told` has written
 
     def before_start(self, *_: Any) -> None:
         """Record the step as running, before its code; a stale message ends here, and the chain with it."""

@@ -53,7 +53,7 @@ def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureCon
     if answer[0] != "ok":
         return answer
     _, epoch, delivery = answer
-    logger.warning("Run %s goes on at %s in epoch %s: %s", record.run, record.step, epoch, why.value)
+    logger.info("Run %s goes on at %s in epoch %s: %s", record.run, record.step, epoch, why.value)
     place = Place(
         run=record.run,
         token=record.token,

@@ -11,6 +11,7 @@ from typing import cast
 import redis
 
 from config.fleet import EnvironmentSpec
+from config.settings import Settings
 from tasks.context import Options
 from tasks.facts import Facts
 from tasks.failure import FailureContext, RunStatus
@@ -98,13 +99,12 @@ class Ended:
 class Tracker:
     """Every method is one round trip, and raises redis.RedisError when Redis does not take it."""
 
-    def __init__(self, client: redis.Redis, keys: Keys, *, lease_seconds: float, retention_seconds: int) -> None:
+    def __init__(self, client: redis.Redis, keys: Keys, settings: Settings) -> None:
         self._start, self._end, self._fail, self._again, self._cancel = (
             Script(client, name, moves_runs=True) for name in ("start", "end", "fail", "again", "cancel")
         )
         self._keys = keys
-        self._lease_seconds = lease_seconds
-        self._retention_seconds = retention_seconds
+        self._settings = settings
 
     def start(self, message: StepIdentity, worker: str) -> Execution:
         """Record that the step runs, before its code.
@@ -116,7 +116,7 @@ class Tracker:
         answer = self._start(
             moved(self._keys, message.run, message.environment),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
-            *(message.step, worker, self._lease_seconds, SCHEMA),
+            *(message.step, worker, self._settings.lease_seconds, SCHEMA, self._settings.takeover_seconds),
         )
         name, attempt, at, options, spec, following, uncertain, deadline, skip, *facts = _granted(answer)
         return Execution(
@@ -151,7 +151,7 @@ class Tracker:
                 *(self._keys.run(following), self._keys.run_events(following)),
             ),
             *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
-            *(self._retention_seconds, *(word for pair in learned.items() for word in pair)),
+            *(self._settings.retention_seconds, *(word for pair in learned.items() for word in pair)),
         )
         what, *rest = _granted(answer)
         if what != "then":
@@ -178,7 +178,7 @@ class Tracker:
             "uncertain": ended.uncertain,
             "hold": ended.hold_seconds,
             "patience": "" if ended.patience_seconds is None else ended.patience_seconds,
-            "retention": self._retention_seconds,
+            "retention": self._settings.retention_seconds,
         }
         keys = (*moved(self._keys, context.run_id, context.environment), self._keys.run(ended.following))
         return tuple(cast("list[str]", self._fail(keys, once, json.dumps(request))))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,9 @@ def stopped(ground: Ground, worker: Worker) -> Callable[[], None]:
     return come_back
 
 
-@pytest.mark.parametrize("point", sampled(POINTS, "made", "before save"))
-@pytest.mark.parametrize("die", [killed, stopped])
+@pytest.mark.parametrize(
+    ("point", "die"), sampled(tuple(product(POINTS, (killed, stopped))), ("made", killed), ("before save", stopped))
+)
 def test_one_host_whenever_the_worker_dies(
     ground: Ground, point: str, die: Callable[[Ground, Worker], Callable[[], None]]
 ) -> None:

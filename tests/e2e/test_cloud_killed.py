@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from itertools import product
 
 import pytest
 import yaml
@@ -38,8 +39,9 @@ def servers(ground: Ground, point: str) -> Iterator[Cloud]:
         yield made
 
 
-@pytest.mark.parametrize("point", sampled(POINTS, "made", "before save"))
-@pytest.mark.parametrize("die", [killed, stopped])
+@pytest.mark.parametrize(
+    ("point", "die"), sampled(tuple(product(POINTS, (killed, stopped))), ("made", stopped), ("before save", killed))
+)
 def test_no_second_host_and_none_that_no_state_knows(
     ground: Ground, servers: Cloud, point: str, die: Callable[[Ground, Worker], Callable[[], None]]
 ) -> None:

@@ -45,6 +45,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 
 
 @LIGHT
+@pytest.mark.thorough  # test_full.py does so too
 def test_security_updates(light: Host) -> None:
     endings = [light.perform(ansible.security_updates) for _ in range(2)]
 
@@ -132,6 +133,7 @@ def test_a_checksum_for_another_architecture_only(light: Host) -> None:
 
 
 @FULL
+@pytest.mark.thorough  # test_full.py does so too
 def test_docker_and_compose(tmp_path: Path) -> None:
     """The engine runs and the login may use it; the plugin comes from a server on the host's own loopback."""
     with running(tmp_path, HostKind.FULL, "admin") as full:

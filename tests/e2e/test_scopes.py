@@ -29,7 +29,7 @@ TICKING = f"""trap '' TERM HUP INT PIPE
 count=0
 while [ $count -lt {{count}} ]; do echo {{scope}} $(date +%s.%N) >>{LOG}; sleep 0.05; count=$((count + 1)); done"""
 HOSTS = [
-    pytest.param((HostKind.LIGHT, "root"), marks=LIGHT, id="light, root"),
+    pytest.param((HostKind.LIGHT, "root"), marks=(LIGHT, pytest.mark.thorough), id="light, root"),
     pytest.param((HostKind.LIGHT, "admin"), marks=LIGHT, id="light, sudo"),
     pytest.param((HostKind.ROOTLESS, "root"), marks=rootless, id="rootless"),
 ]

@@ -1,4 +1,4 @@
-"""The fault matrix. By default a sample of it: every fault, every step; with STEPMARK_TEST_FAULTS=all every cell."""
+"""The fault matrix. By default a sample of it: every fault, every step; with STEPMARK_TEST_ALL every cell."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from tasks.sandbox import ladder
 from tests.faults import cells, matrix
 from tests.faults.catalogue import FAULTS
+from tests.support import THOROUGH
 
 
 def _seed() -> int:
@@ -23,8 +24,7 @@ def test_every_cell_is_right(tmp_path: Path) -> None:
     """One test, for the cells share workers and are tried side by side. How soon each is known is for the benchmark."""
     if ladder.look().kind is None:
         pytest.skip("this machine can make no sandbox host")
-    everything = os.environ.get("STEPMARK_TEST_FAULTS") == "all"
-    chosen = cells.all_cells() if everything else cells.sample(_seed())
+    chosen = cells.all_cells() if THOROUGH else cells.sample(_seed())
 
     verdicts = matrix.tried(tmp_path, chosen, at_once=3, say=print, slack_seconds=math.inf)
 

@@ -15,7 +15,7 @@ from tests.faults.chaos_world import LEASE_SECONDS, Worker, World
 from tests.integration import stage
 from tests.integration.stage import at_host, at_work, ended, events, launch
 from tests.support import poll
-from workers import reaper, runtime
+from workers import runtime
 from workers.runtime import Base
 
 
@@ -37,22 +37,14 @@ def _holder(base: Base) -> str | None:
 
 
 def _reaping(world: World, base: Base) -> Worker:
-    """The worker whose reaper works: whoever keeps the lock from it by standing still."""
-    for worker in world.workers:
-        worker.signal(signal.SIGSTOP)
-        lasting = poll(lambda: base.client.pttl(base.keys.reaper()) or 1)
-        time.sleep(2 * reaper.LOOK_SECONDS)
-        holds = base.client.pttl(base.keys.reaper()) < lasting
-        worker.signal(signal.SIGCONT)
-        if holds:
-            return worker
-    raise AssertionError("no reaper works")
+    """The worker whose reaper works."""
+    holder = poll(lambda: _holder(base)).split()[0]
+    return next(worker for worker in world.workers if f"{worker.name}@chaos" == holder)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_another_worker_reaps_when_the_reaper_dies(number: signal.Signals, world: World, base: Base) -> None:
     """And takes over what the dead worker ran, if it ran something."""
-    poll(lambda: _holder(base))
     worker, former = _reaping(world, base), _holder(base)
     runs = launch(base, 30, 4, "first" if worker.queue == "wait" else "second")
     poll(lambda: any(record.worker == f"{worker.name}@chaos" and record.execution for record in _records(base, runs)))

@@ -16,7 +16,7 @@ from tasks.identity import StepIdentity
 from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
 from tests.support import poll
-from workers import callbacks, connection
+from workers import callbacks, connection, runtime
 from workers.launch import Launcher, Resumption
 from workers.refusals import BusyError, RefusedError
 from workers.runtime import Base
@@ -204,6 +204,21 @@ def test_a_run_that_may_be_alive_is_not_settled(base: Base, execution: Execution
     longest = base.settings.lease_seconds + base.settings.takeover_seconds + 0.05  # told in tenths
     assert 0 < float(answer[1]) <= longest
     assert snapshot(base) == before
+
+
+def test_a_worker_of_more_patience_is_given_its_own(base: Base, launcher: Launcher) -> None:
+    """The tools of a worker that was given a longer grace live longer than a reaper elsewhere would think."""
+    place = launcher.launch(request(spec()))
+    patient = runtime.base(base.settings.model_copy(update={"grace_seconds": 300.0}))
+    execution = patient.tracker.start(message(place), "w0@test")
+    now = base.now()
+    base.client.zadd(base.keys.leases(), {execution.name: now - 100})  # by our own settings it is long dead
+
+    answer = callbacks.settle(base, base.store.run(place.run))
+
+    assert answer[0] == "held"
+    assert 490 < float(answer[1]) < 610
+    assert base.store.run(place.run).free_at(base.settings.takeover_seconds) - now > 490
 
 
 def test_a_run_that_runs_is_not_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:

@@ -91,9 +91,9 @@ def _handed_over(world: World, base: Base, run: str, worker: Worker) -> None:
     [record] = ended(base, [run], seconds=25)  # it would have run for 40 s, and knows that its outcome is not known
     assert record.status is RunStatus.SUCCEEDED, record.failure
     assert stopped(worker) == 0
-    assert len(at_host(world, "interrupted")) == 1
     # The worker may still take the new message itself before it is deaf, and hands it over at once.
     assert 1 <= events(base, run)["handed-over"] == record.epoch - 1
+    assert 1 <= len(at_host(world, "interrupted")) < record.epoch
     stage.harmless(world)
 
 

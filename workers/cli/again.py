@@ -30,7 +30,7 @@ NothingMade = Annotated[
     bool, typer.Option("--nothing-made", help="You have looked: the apply that was cut off has made no host.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would run again, and what has changed.")]
-Failed = Annotated[bool, typer.Option("--failed", help="All environments whose last run failed.")]
+Failed = Annotated[bool, typer.Option("--failed", help="All whose last run failed, or those of the named.")]
 FailedStep = Annotated[str | None, typer.Option("--step", metavar="STEP", help="With --failed: only at this step.")]
 FailedKind = Annotated[Kind | None, typer.Option("--kind", metavar="KIND", help="With --failed: only of this kind.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -76,13 +76,16 @@ def retry(
     """Go on with the last runs of environments from an earlier step, or with all that failed.
 
     Example: stepmark retry web-3 --from render-ansible-templates
+
     Example: stepmark retry --failed --step wait-ssh-connectivity --kind timeout
     """
     asked = choosing.Failed(failed_step, kind, tuple(group or ()), options.labels(label), tuple(environments or ()))
     choosing.check(asked, step, all_failed=failed)
     base = connect.base()
     records = asked.runs(base) if failed else _last_runs(base, environments or [])
-    if failed and not dry_run and records:
+    if failed and not records:
+        output.err().print("No environment's last run failed so: there is nothing to try again.")
+    elif failed and not dry_run:
         _ask(records, yes=yes)
     manner = Manner(detach, as_json, check=not no_check)
     return _go_on(base, records, Wish(fleet, step, nothing_made), manner, dry_run=dry_run)

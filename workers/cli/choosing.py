@@ -9,9 +9,12 @@ import typer
 
 from tasks.errors import Kind
 from tasks.failure import RunStatus
+from tasks.workflows import WORKFLOWS
 from workers.cli import connect
 from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
+
+_STEPS = tuple(dict.fromkeys(step.name for workflow in WORKFLOWS.values() for step in workflow.steps))
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ def check(asked: Failed, step: str | None, *, all_failed: bool) -> None:
     Raises:
         typer.BadParameter: they do not.
     """
+    if asked.step and asked.step not in _STEPS:
+        raise typer.BadParameter(f"{asked.step!r} is no step; steps are: {', '.join(_STEPS)}", param_hint="--step")
     if all_failed:
         return
     if not asked.environments:

@@ -97,7 +97,7 @@ class Enqueued:
     def _held_seconds(self, holder: RunRecord) -> float | None:
         if holder.display is not RunStatus.LOST:
             return None
-        left = self._base.settings.takeover_seconds - (holder.read_at - (holder.lease_until or holder.read_at))
+        left = holder.free_at(self._base.settings.takeover_seconds) - holder.read_at
         return max(left, 0.0) + 0.5
 
     def _outcomes(self) -> tuple[Outcome, ...]:

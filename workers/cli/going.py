@@ -17,7 +17,7 @@ from workers import celery, verbs
 from workers.cli import output
 from workers.launch import Launcher, Resumption
 from workers.records import RunRecord
-from workers.refusals import RefusedError
+from workers.refusals import ConflictError, RefusedError
 from workers.runtime import Base
 
 
@@ -48,10 +48,12 @@ class GoingOn:
     def __call__(self) -> str:
         """Resume the run; its id.
 
-        Raises: as `Launcher.resume`.
+        Raises: as `Launcher.resume`; ConflictError: the run is no longer at the step that is to be left out.
         """
+        record = self._base.store.run(self._record.run)
         try:
-            return self._launcher.resume(self._base.store.run(self._record.run), self._resumption(), verbs.whoami()).run
+            self._check(record)
+            return self._launcher.resume(record, self._resumption(), verbs.whoami()).run
         except RefusedError:
             if not self._taken_over():
                 raise
@@ -59,6 +61,12 @@ class GoingOn:
             text = f"{self._record.environment}: a worker has taken the run over: it goes on as it was launched"
             output.err().print(escape(text))
         return self._record.run
+
+    def _check(self, record: RunRecord) -> None:
+        """The step that was looked at is the one that is left out, however long the wait was."""
+        if self._wish.skip and (record.epoch, record.index) != (self._record.epoch, self._record.index):
+            place = f"{record.workflow} {record.index}/{record.total} {record.step}"
+            raise ConflictError(f"the run of {record.environment} is at {place} now", "look again, then repeat")
 
     def _taken_over(self) -> bool:
         if self._record.display is not RunStatus.LOST:

@@ -26,15 +26,18 @@ class Outlook:
     takeover_seconds: float = 0.0
     takeovers: int = 0
 
-    def note(self, record: RunRecord) -> str:
-        """What is to be said of a run beside its place and status; empty: nothing."""
+    def note(self, record: RunRecord, *, last: bool = True) -> str:
+        """What is to be said of a run beside its place and status; empty: nothing.
+
+        last: if there is nothing else, what the last step that ended has left as its note.
+        """
         match record.display:
             case RunStatus.WAITING | RunStatus.FAILED | RunStatus.CANCELLED if record.failure:
                 found = f"{record.failure.error_kind.value}: {record.failure.error_summary}"
                 return f"{self._next_attempt(record)}: {found}" if record.display is RunStatus.WAITING else found
             case RunStatus.LOST:
                 return f"worker {record.worker} is not heard of; {self._takeover(record)}"
-        return self.brief(record) or (record.completed[-1].note if record.completed else "")
+        return self.brief(record) or (record.completed[-1].note if last and record.completed else "")
 
     def brief(self, record: RunRecord) -> str:
         """The same, where there is room for a word or two only."""
@@ -66,8 +69,7 @@ class Outlook:
             return "no worker lives that could take it over"
         if self.paused:
             return "taken over when all goes on"
-        lapsed = record.lease_until or record.read_at
-        return f"taken over in about {span(max(1.0, lapsed + self.takeover_seconds - record.read_at))}"
+        return f"taken over in about {span(max(1.0, record.free_at(self.takeover_seconds) - record.read_at))}"
 
 
 def read(base: Base) -> Outlook:

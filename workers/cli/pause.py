@@ -14,11 +14,15 @@ def pause(reason: options.Reason = "", as_json: options.Json = False) -> int:
 
     Example: stepmark pause --reason "the provider has an outage"
     """
-    found = pauses.begin(connect.base(), verbs.whoami(), reason)
+    base = connect.base()
+    before = pauses.read(base)
+    found = pauses.begin(base, verbs.whoami(), reason)
     if as_json:
         output.emit({"paused": found.model_dump(mode="json")})
     else:
         output.out().print(escape(f"{outlook.words(found)}. `stepmark unpause` goes on."))
+        if before and reason:
+            output.err().print("It was paused already: that reason stays, yours was not kept.")
     return 0
 
 

@@ -57,11 +57,12 @@ def display(console: Console) -> Display:
 
 
 class Lines:
-    """One line an event; a warning once."""
+    """One line an event; a warning once, and once an epoch that a run is lost."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._warned = ""
+        self._lost: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Lines:
         return self
@@ -72,9 +73,13 @@ class Lines:
         return None
 
     def update(self, news: Iterable[News], view: View) -> None:
-        """Print a line for each of the news."""
+        """Print a line for each of the news, and for each run that is lost now."""
         for fields in news:
             self._console.print(Text(line(fields)))
+        for record in view.records:
+            if record.display is RunStatus.LOST and (record.run, record.epoch) not in self._lost:
+                self._lost.add((record.run, record.epoch))
+                self._console.print(Text(lost_line(record, view.outlook)))
         if view.warning and not self._warned:
             self._console.print(Text(view.warning))
         self._warned = view.warning
@@ -130,6 +135,12 @@ def line(fields: News) -> str:
     if fields["event"] in ("launched", "run-ended"):
         run = fields["workflow"]
     return f"{at} {fields['environment']} {run}: {_happened(fields)}"
+
+
+def lost_line(record: RunRecord, outlook: Outlook) -> str:
+    """That a run is lost, as a line: nothing happens to a run by which it would be told as news."""
+    at = datetime.fromtimestamp(record.lease_until or record.read_at, UTC).strftime("%H:%M:%S")
+    return f"{at} {record.environment} {words.place(record)}: lost: {outlook.note(record)}"
 
 
 def _happened(fields: News) -> str:

@@ -113,4 +113,6 @@ def _usage(error: BaseException) -> Report | None:
         return None
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stepmark"
-    return Report(Exit.USAGE, "usage", error.format_message(), f"`{path} --help` explains it")
+    return Report(
+        Exit.USAGE, "usage", error.format_message().replace("Value error, ", ""), f"`{path} --help` explains it"
+    )

@@ -62,7 +62,7 @@ class Watch:
         """Whether it has ended, or was lost for so long that it may be resumed."""
         if record.display is RunStatus.LOST and record.lease_until is not None:
             settings = self._base.settings
-            return record.read_at - record.lease_until > settings.takeover_seconds + 2 * settings.lease_seconds
+            return record.read_at > record.free_at(settings.takeover_seconds) + 2 * settings.lease_seconds
         return record.status in _ENDED
 
     def poll(self) -> list[News]:

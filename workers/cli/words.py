@@ -10,6 +10,7 @@ from workers.records import EnvironmentRecord, RunRecord
 
 _COLOURS = {"failed": "red", "lost": "red", "succeeded": "green", "running": "cyan"}
 _COLOURS |= dict.fromkeys(("cancelled", "waiting"), "yellow")
+_LOST = "nothing, while a worker lives (`stepmark worker list`): one goes on with it, or says why not"
 _GOOD_STATES = (State.CONFIGURED, State.PROVISIONED)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -64,14 +65,16 @@ def state(record: EnvironmentRecord) -> str:
 
 def since(record: RunRecord) -> float:
     """Unix time at which what the run is doing now began, or at which it ended."""
+    if record.display is RunStatus.LOST and record.lease_until:
+        return record.lease_until
     return record.ended_at or record.step_started_at or record.due_at or record.created_at
 
 
 def advice(record: RunRecord) -> str:
-    """The command with which a run that did not end well goes on."""
+    """What is to be done about a run that does not go well; empty: nothing."""
     if record.failure and not record.live:
         return record.failure.hint
-    return f"`stepmark resume {record.environment}`" if record.display is RunStatus.LOST else ""
+    return _LOST if record.display is RunStatus.LOST else ""
 
 
 def failure_lines(context: FailureContext) -> list[str]:

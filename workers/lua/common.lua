@@ -105,8 +105,10 @@ local function move(state, at, ...)
 end
 
 -- Seconds until a tool whose lease lapsed, or a message that was due, has had `patience`; '' is none at all.
+-- Whoever asks may be set up otherwise than the worker that runs the tool: the more patient of both counts.
 local function left(execution, patience, at)
   if patience == '' then return 0 end
-  local since = execution ~= '' and redis.call('ZSCORE', leases, execution) or get(run, 'due_at')
-  return (tonumber(since) or 0) + patience - at
+  if execution == '' then return get(run, 'due_at') + patience - at end
+  local lapsed = tonumber(redis.call('ZSCORE', leases, execution)) or 0
+  return lapsed + math.max(patience, tonumber(get(run, 'ending_seconds')) or 0) - at
 end

@@ -1,7 +1,8 @@
 -- start: a step begins, before its code. One round trip gives all that the step needs.
--- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema
+-- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema,
+--      10 seconds after a lapsed lease in which the worker's tools may still be ending
 -- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN DEADLINE SKIP [FACT VALUE …] | gone | stale WHY
-local nonce, token, epoch, index, delivery, step, worker, lease, schema = unpack(ARGV)
+local nonce, token, epoch, index, delivery, step, worker, lease, schema, ending = unpack(ARGV)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
 local again = answered('start', nonce)
@@ -30,7 +31,7 @@ local attempt = redis.call('HINCRBY', run, 'attempts:' .. index, 1)
 -- Should Redis forget this start, the next one has the same place and attempt, and must not share its lease.
 local execution = table.concat({id, epoch, index, attempt, string.sub(nonce, 1, 8)}, '.')
 redis.call('HSET', run, 'status', 'running', 'step', step, 'attempt', attempt, 'execution', execution, 'worker', worker,
-  'step_started_at', at)
+  'step_started_at', at, 'ending_seconds', ending)
 redis.call('HSETNX', run, 'started_at', at)
 redis.call('ZREM', due, id)
 redis.call('ZADD', leases, at + lease, execution)

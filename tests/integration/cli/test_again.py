@@ -15,7 +15,9 @@ from tasks.failure import Cause, RunStatus
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import StartWorker
 from tests.support import poll
+from workers.cli.going import GoingOn, Wish
 from workers.cli.reports import Exit
+from workers.refusals import ConflictError
 from workers.runtime import Base
 from workers.verbs import whoami
 
@@ -63,7 +65,7 @@ def test_a_preview_of_what_is_refused(stepmark: Stepmark, fleet: Fleet, worker: 
     said = stepmark("resume", "web-1", "--dry-run")
 
     assert said.status == Exit.REFUSED
-    assert "refused: the last run of web-1 ended well; there is nothing to resume" in said.out
+    assert "refused: the last run of web-1 ended well, there is nothing to go on with" in said.out
 
 
 def test_what_is_declared_otherwise_since(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker) -> None:
@@ -149,6 +151,20 @@ def test_skip_leaves_the_failed_step_out_and_says_who_and_why(
     assert base.store.events(run.run)[-2]["note"] == f"skipped by {whoami()}: it has none"
 
 
+def test_only_the_step_that_was_looked_at_is_left_out(
+    stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker
+) -> None:
+    """While its worker's tools were waited for, the run may have gone on and failed at another step."""
+    stepmark("register", fleet(web_1=FAILING))
+    looked_at = base.store.run(base.store.history("web-1")[0])
+    stepmark("resume", "web-1")
+
+    with pytest.raises(ConflictError, match="the run of web-1 is at register 3/3 cloud-init-wait now"):
+        GoingOn(base, looked_at, Wish(skip="it has none"), None)()
+
+    assert base.store.run(looked_at.run).epoch == 2
+
+
 @pytest.mark.parametrize(
     ("labels", "verb", "why"),
     [
@@ -182,6 +198,7 @@ def test_all_that_failed_so_are_tried_again(stepmark: Stepmark, fleet: Fleet, ba
     assert nobody.status == Exit.USAGE
     assert "say --yes" in nobody.err
     assert (nothing.status, nothing.json["environments"]) == (Exit.OK, [])
+    assert "No environment's last run failed so" in nothing.err
     assert said.status == Exit.OK
     assert "web-1: register 3/3 cloud-init-wait: command-execution" in said.err
     states = {record.name: record.state.value for record in base.store.environments()}
@@ -199,6 +216,7 @@ def test_all_that_failed_so_are_tried_again(stepmark: Stepmark, fleet: Fleet, ba
         ("retry",),
         ("retry", "web-1"),
         ("retry", "web-1", "--from", "x", "--kind", "quota"),
+        ("retry", "--failed", "--step", "nosuch"),
         ("skip", "web-1"),
     ],
 )

@@ -93,7 +93,7 @@ def test_what_the_state_refuses(stepmark: Stepmark, fleet: Fleet, worker: Worker
     assert configured.status == Exit.REFUSED
     assert [each["error"]["kind"] for each in configured.json["environments"]] == ["refused", "refused"]
     assert resumed.status == Exit.REFUSED
-    assert "there is nothing to resume" in resumed.out
+    assert "there is nothing to go on with" in resumed.out
     assert mixed.status == Exit.PARTLY
     assert "web-2: refused: environment web-2 is created" in mixed.out
 

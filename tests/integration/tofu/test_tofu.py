@@ -153,6 +153,7 @@ def test_a_host_from_nothing_to_its_end(bench: Bench) -> None:
     assert (endings, bench.resources, bench.store.lock) == ([Ending.DONE] * 6, ["boot", "host"], None)
     assert facts == Facts(
         tofu_digest=facts.tofu_digest,
+        templates_digest=facts.templates_digest,
         host_key=facts.host_key,
         host_key_source="given",
         provider_lock="built-in",

@@ -165,6 +165,13 @@ def layers(draw: st.DrawFn, **always: Any) -> dict[str, Any]:
     return {**draw(st.fixed_dictionaries({}, optional=optional)), **always}
 
 
+class Quoted(yaml.SafeDumper):
+    """Quotes all text: bare, a label such as 08 is none."""
+
+
+Quoted.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def flat(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """A nested mapping as one of paths; what the merge of layers is, said another way."""
     if not isinstance(value, dict):
@@ -189,7 +196,7 @@ def test_any_layers(
     defaults = {**defaults, "ssh": {**defaults.get("ssh", {}), "key": "env:KEY"}}
     path = tmp_path_factory.mktemp("fleet") / "fleet.yaml"
     document = {"defaults": defaults, "groups": groups, "environments": [environment]}
-    path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.dump(document, Dumper=Quoted, allow_unicode=True), encoding="utf-8")
 
     (made,) = fleet.load(path).environments
 

@@ -114,7 +114,7 @@ def test_show() -> None:
         f"  next:    {context.hint}",
         "",
         "web-3: lost at provision 2/2 two: its worker w1 is not heard of any more",
-        "  next:    `stepmark resume web-1`",
+        "  next:    nothing, while a worker lives (`stepmark worker list`): one goes on with it, or says why not",
         "",
         "web-4: refused: held by me",
         "  next:    wait",
