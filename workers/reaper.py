@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 _LOCK_SECONDS = 10.0
+# What was seen once and never again has started since.
+_MEMORY_LEASES = 20
 _PAGE = 200
 _OTHER_STEPS = "launch it anew: this version's workflow has other steps than when the run began"
 
@@ -87,7 +89,9 @@ class Reaper:
 
     def _send_again(self, now: float) -> None:
         """Due runs whose messages must be lost, seen so for a whole lease: one just taken begins meanwhile."""
-        due = self._until(self._base.keys.due(), now - self._base.settings.lease_seconds, self._page)
+        lease = self._base.settings.lease_seconds
+        self._overtaken = {run: seen for run, seen in self._overtaken.items() if now - seen[1] < _MEMORY_LEASES * lease}
+        due = self._until(self._base.keys.due(), now - lease, self._page)
         self._page = self._page + _PAGE if len(due) == _PAGE else 0
         lost = {record.run: record for record in self._base.store.overtaken(self._runs(due))}
         for run in due:
@@ -96,7 +100,7 @@ class Reaper:
                 continue
             if number != lost[run].due_number:
                 self._overtaken[run] = (lost[run].due_number, now)
-            elif now - since < self._base.settings.lease_seconds:
+            elif now - since < lease:
                 self._overtaken[run] = (number, since)
             else:
                 self._go_on(lost[run], Why.SENT_AGAIN)
