@@ -11,7 +11,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 INSTALL ?= --editable .
-SPREAD ?= $(if $(STEPMARK_TEST_REDIS_URL),,--numprocesses 3 --dist loadfile)
+SPREAD ?= $(if $(STEPMARK_TEST_REDIS_URL),,--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/ready
 

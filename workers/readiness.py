@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import redis
 from celery import Celery
 from celery.worker.control import inspect_command
 from kombu.exceptions import OperationalError
@@ -136,7 +137,7 @@ def _answers(app: Celery, names: list[str], items: frozenset[Item]) -> dict[str,
         replies = app.control.broadcast(
             COMMAND, {"items": asked}, destination=names, reply=True, timeout=_ANSWER_SECONDS
         )
-    except OperationalError:
+    except (OperationalError, redis.RedisError):  # kombu lets some through
         return {}
     said = {name: answer for reply in replies or () for name, answer in reply.items()}
     return {name: [_lack(name, *each) for each in answer] for name, answer in said.items() if isinstance(answer, list)}

@@ -99,7 +99,7 @@ def test_a_firewall_that_locks_us_out_opens_by_itself(light: Host) -> None:
     light.shell("ufw disable; cat > /etc/ufw/after.init <<'E'\n" + CLOSES_THE_DOOR + "E\nchmod 755 /etc/ufw/after.init")
     ansible.render(light.facts, light.context())
     variables = light.folder / "ansible" / "vars.json"
-    variables.write_text(variables.read_text().rstrip().removesuffix("}") + ', "confirm_seconds": 15}')
+    variables.write_text(variables.read_text().rstrip().removesuffix("}") + ', "confirm_seconds": 40}')
     play = adapter.Play("configure-firewall.yml", light.folder / "ansible", light.target())
 
     with pytest.raises(errors.StepmarkError, match=r"Check that a fresh login passes|cannot be reached"):

@@ -25,7 +25,9 @@ Worker = subprocess.Popen[bytes]
 
 def detached(stepmark: Stepmark, verb: str, fleet: Path) -> str:
     """Launch over one environment; the run's id."""
-    run: str = stepmark(verb, fleet, "--detach", "--json").json["environments"][0]["run"]
+    said = stepmark(verb, fleet, "--detach", "--json")
+    assert said.status == Exit.OK, said
+    run: str = said.json["environments"][0]["run"]
     return run
 
 
