@@ -12,6 +12,8 @@ from tasks import trace
 from tasks.environment import State
 from tasks.errors import Kind
 from tasks.failure import Cause, RunStatus
+from tasks.identity import StepIdentity
+from tasks.result import Result
 from tasks.trace import Trace
 from tasks.workflows import WORKFLOWS
 from tests.integration import scripted
@@ -50,6 +52,37 @@ def test_up_goes_through_all_thirteen_steps(base: Base, launcher: Launcher, step
     assert base.store.facts("web-1").address == "127.1.2.3"
     assert base.client.zcard(base.keys.leases()) == base.client.zcard(base.keys.due()) == 0
     assert next(runlog.read(base.client, base.keys, first.run)).text == "tofu.render runs, call 1"
+
+
+def test_a_worker_that_dies_between_two_workflows(
+    base: Base, launcher: Launcher, start_worker: StartWorker, steps_log: Path
+) -> None:
+    """The second run is due, and its message was never sent."""
+    place = launcher.launch(request(spec(), "register", "configure"))
+    base.client.delete(*(step.queue.value for step in WORKFLOWS["register"].steps))
+    following = None
+    for index, step in enumerate(WORKFLOWS["register"].steps, 1):
+        identity = StepIdentity(
+            run=place.run,
+            token=place.token,
+            epoch=place.epoch,
+            environment=place.environment,
+            workflow="register",
+            step=step.name,
+            index=index,
+            total=len(WORKFLOWS["register"].steps),
+            delivery=place.delivery,
+        )
+        execution = base.tracker.start(identity, "dead@test")
+        following = base.tracker.end(execution, Result(execution.facts))
+
+    assert following is not None  # here it dies
+    start_worker()
+
+    run = ended(base, following.run)
+    assert (run.workflow, run.status, run.epoch) == ("configure", RunStatus.SUCCEEDED, 2)
+    assert ran(steps_log) == [step.task.name for step in WORKFLOWS["configure"].steps]
+    assert base.store.environment("web-1").state is State.CONFIGURED
 
 
 @pytest.mark.parametrize(("workflow", "index", "step", "task"), STEPS, ids=[step for _, _, step, _ in STEPS])

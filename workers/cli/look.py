@@ -204,7 +204,7 @@ def _print_run(console: Console, run: RunRecord, around: Outlook) -> None:
         for line in words.failure_lines(run.failure):
             console.print(f"  {escape(line)}", soft_wrap=True)
         return
-    for what, text in (("now", around.note(run, last=False) if run.live else ""), ("next", words.advice(run))):
+    for what, text in (("now", around.note(run, last=False) if run.live else ""), ("next", around.advice(run))):
         if text:
             console.print(f"\n{what}: {escape(text)}", soft_wrap=True)
 

@@ -75,6 +75,8 @@ def exit_status(outcomes: Sequence[Outcome]) -> Exit:
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
     """The table, and each failure and refusal in short with what to do next."""
+    if not outcomes:
+        return
     table = output.table("environment", "state", "run", "outcome", "took", whole=("environment", "took"))
     for outcome in outcomes:
         table.add_row(*_row(outcome))

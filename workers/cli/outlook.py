@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tasks.errors import Kind
 from tasks.failure import RunStatus
 from workers import pause, registry, succession
-from workers.cli.words import moment, span
+from workers.cli.words import advice, moment, span
 from workers.pause import Pause
 from workers.records import RunRecord
 from workers.runtime import Base
@@ -38,6 +38,12 @@ class Outlook:
             case RunStatus.LOST:
                 return f"worker {record.worker} is not heard of; {self._takeover(record)}"
         return self.brief(record) or (record.completed[-1].note if last and record.completed else "")
+
+    def advice(self, record: RunRecord) -> str:
+        """What is to be done about it; empty: nothing."""
+        if record.display is RunStatus.LOST and not self.workers:
+            return "start one (`stepmark worker`): it goes on with the run, or says why not"
+        return advice(record)
 
     def brief(self, record: RunRecord) -> str:
         """The same, where there is room for a word or two only."""
