@@ -34,6 +34,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield given
         return
     with redisserver.running(tmp_path_factory.mktemp("redis")) as url:
+        redis.Redis.from_url(url).config_set("loglevel", "verbose")
         yield url
 
 

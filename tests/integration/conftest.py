@@ -17,7 +17,7 @@ from tasks import workflows
 from tasks.failure import RunStatus
 from tests.integration import scripted
 from tests.support import poll
-from workers import runtime
+from workers import readiness, runtime
 from workers.launch import Launcher, Request
 from workers.records import RunRecord
 from workers.registry import Registry
@@ -36,6 +36,12 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost worker is known after two seconds."""
     monkeypatch.setenv("STEPMARK_LEASE_SECONDS", "2")
     monkeypatch.setenv("STEPMARK_GRACE_SECONDS", "0.5")
+
+
+@pytest.fixture(autouse=True)
+def _time_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that has just come, on a machine that does other things too, is asked what it lacks."""
+    monkeypatch.setattr(readiness, "_ANSWER_SECONDS", 4.0)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ class GoingOn:
         if self._record.display is not RunStatus.LOST:
             return False
         now = self._base.store.run(self._record.run)
-        return now.live and now.epoch > self._record.epoch
+        return now.epoch > self._record.epoch and (now.live or now.status is RunStatus.SUCCEEDED)
 
     def _resumption(self) -> Resumption:
         return Resumption(self._wish.step, self._spec, self._options(), self._wish.skip)
