@@ -306,8 +306,11 @@ def test_a_lost_run_is_shown_at_its_step_and_taken_over(
     assert told(base) == ("opentofu-apply", Cause.WORKER_LOST, Kind.WORKER_LOST)
 
 
-@pytest.mark.usefixtures("worker")
-def test_a_step_whose_process_was_killed_runs_again(base: Base, launcher: Launcher, steps_log: Path) -> None:
+def test_a_step_whose_process_was_killed_runs_again(
+    base: Base, launcher: Launcher, start_worker: StartWorker, steps_log: Path
+) -> None:
+    """Its worker hears of it before the lease lapses, if that is not as short as in the other tests."""
+    start_worker(STEPMARK_LEASE_SECONDS="12")
     run = ended(base, launcher.launch(request(spec(fail="tofu.plan", how="kill-child"))).run)
 
     assert (run.status, run.epoch) == (RunStatus.SUCCEEDED, 2)

@@ -99,8 +99,10 @@ def test_where_only_an_operator_can_tell_the_run_ends(
     assert base.client.hget(base.keys.run(place.run), "uncertain:2") == "1"
 
 
-@pytest.mark.usefixtures("worker")
-def test_a_step_that_always_kills_its_process_ends_the_run(base: Base, launcher: Launcher, steps_log: Path) -> None:
+def test_a_step_that_always_kills_its_process_ends_the_run(
+    base: Base, launcher: Launcher, start_worker: StartWorker, steps_log: Path
+) -> None:
+    start_worker(STEPMARK_LEASE_SECONDS="9")
     place = launcher.launch(request(spec(fail="tofu.init", how="kill-child", last="99")))
 
     run = ended(base, place.run, seconds=120)
