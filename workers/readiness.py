@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import redis
@@ -132,12 +133,14 @@ def _answers(app: Celery, names: list[str], items: frozenset[Item]) -> dict[str,
     """By worker; one that knows no such question, being of another version, is as if it were silent."""
     if not names:
         return {}
-    asked = [list(item) for item in sorted(items)]
+    question = {"items": [list(item) for item in sorted(items)]}
+    ask = partial(app.control.broadcast, COMMAND, question, destination=names, reply=True, timeout=_ANSWER_SECONDS)
     try:
-        replies = app.control.broadcast(
-            COMMAND, {"items": asked}, destination=names, reply=True, timeout=_ANSWER_SECONDS
-        )
-    except (OperationalError, redis.RedisError):  # kombu lets some through
+        try:
+            replies = ask()
+        except redis.ConnectionError:  # one of the pool that Redis has closed since; it is opened anew
+            replies = ask()
+    except (OperationalError, redis.RedisError):
         return {}
     said = {name: answer for reply in replies or () for name, answer in reply.items()}
     return {name: [_lack(name, *each) for each in answer] for name, answer in said.items() if isinstance(answer, list)}
