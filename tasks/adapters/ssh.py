@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import time
 from collections.abc import Collection, Iterator
@@ -91,7 +92,9 @@ def generate_host_key() -> tuple[str, str]:
 
 def pin(known_hosts: Path, host_key: str | None) -> None:
     """Have `known_hosts` accept `host_key` only, given as `ssh-ed25519 AAAA…`; None: the first key seen."""
-    known_hosts.write_text(f"{ALIAS} {host_key}\n" if host_key else "", encoding="utf-8")
+    whole = known_hosts.with_name(f"{known_hosts.name}.{os.getpid()}")
+    whole.write_text(f"{ALIAS} {host_key}\n" if host_key else "", encoding="utf-8")
+    whole.replace(known_hosts)  # an ssh that reads it meanwhile sees all of it, or all of the one before
 
 
 def pinned(known_hosts: Path) -> str | None:
