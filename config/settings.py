@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     plugin_mirror: Path | None = Field(None, description="A filesystem mirror of OpenTofu providers, for use offline.")
     lease_seconds: float = Field(12.0, gt=0, description="A worker not heard of for this long is suspected dead.")
-    grace_seconds: float = Field(5.0, gt=0, description="Between interrupt, terminate and kill of a program.")
+    grace_seconds: float = Field(5.0, gt=0, description="A program that must end is killed after two of these.")
     takeovers: int = Field(3, ge=0, description="How often a step goes on by itself after its worker was lost.")
     shutdown: Literal["finish", "hand-over"] = Field(
         "finish",

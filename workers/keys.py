@@ -18,11 +18,11 @@ class Keys:
         return f"{self.prefix}:environments"
 
     def environment(self, name: str) -> str:
-        """Hash: name, revision, state, partial, times, spec, run, last_run. Written by the scripts; for ever."""
+        """Hash: name, revision, state, partial, times, spec, runs, held_until. By the scripts; until forgotten."""
         return f"{self.prefix}:env:{name}"
 
     def facts(self, name: str) -> str:
-        """Hash: a field a fact, its JSON. Written by end; until a destroyed environment is launched again."""
+        """Hash: a field a fact, its JSON. Written by end, adopt; until forgotten, or destroyed and launched again."""
         return f"{self.prefix}:facts:{name}"
 
     def run(self, run: str) -> str:
@@ -46,7 +46,7 @@ class Keys:
         return f"{self.prefix}:due"
 
     def leases(self) -> str:
-        """Sorted set: executions that run, when their lease lapses. Written by start, renew, end, fail; for ever."""
+        """Sorted set: executions that run, when their lease lapses. Written by the scripts and the reaper; for ever."""
         return f"{self.prefix}:leases"
 
     def retries(self) -> str:
@@ -70,7 +70,7 @@ class Keys:
         return f"{self.prefix}:reaper:{SCHEMA}"
 
     def server(self) -> str:
-        """Hash: Redis's own run_id; since, when it was first seen. Written by the reaper; for ever."""
+        """Hash: Redis's own run_id; since, when its last quiet lease began; seen. Written by the reaper; for ever."""
         return f"{self.prefix}:server"
 
     def queues(self) -> str:
@@ -110,7 +110,7 @@ class Keys:
         return f"{self.prefix}:workspace:{name}"
 
     def tofu_state(self, name: str) -> str:
-        """Hash: state, encrypted; lock, JSON; owner, `RUN.EPOCH`. Written by save, lock, unlock; for ever."""
+        """Hash: state, encrypted; lock, JSON; owner, `RUN.EPOCH`. By save, lock, unlock, settle; until forgotten."""
         return f"{self.prefix}:tofu:{name}"
 
     def tofu_orphans(self, name: str) -> str:
@@ -122,7 +122,7 @@ class Keys:
         return f"{self.prefix}:tofu:{name}:settled"
 
     def tofu_audit(self, name: str) -> str:
-        """Stream: what was done to the state by hand, who and why; about 1,000. By settle, force-unlock; for ever."""
+        """Stream: what was done to the state by hand, who and why; about 1,000. By settle, unlock; as long as it."""
         return f"{self.prefix}:tofu:{name}:audit"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.failure import RunStatus
 from tasks.workflows.model import Unknown
 from workers import succession
 from workers.records import RunRecord
@@ -35,4 +36,7 @@ def check(base: Base, record: RunRecord, name: str | None) -> None:
 
 
 def _uncertain(base: Base, record: RunRecord) -> bool:
+    """Whether the step was cut off. Of a run that is still lost nobody has said so yet."""
+    if record.display is RunStatus.LOST:
+        return True
     return bool(base.client.hget(base.keys.run(record.run), f"uncertain:{record.index}"))

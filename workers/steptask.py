@@ -167,10 +167,17 @@ class Performance:
         return self._in_workspace(body, session)
 
     def _timeout_seconds(self) -> float:
-        """How long the step may take: its own time, but not past the end of the run's."""
+        """How long the step may take: its own time, but not past the end of the run's.
+
+        Raises:
+            ConfigurationError: the message is of a version whose workflow has another step here.
+        """
         message = self.execution.identity
-        chosen = self.execution.environment.parameters.timeouts.get(message.step)
-        seconds = chosen or WORKFLOWS[message.workflow].steps[message.index - 1].timeout_seconds
+        known = WORKFLOWS[message.workflow].steps if message.workflow in WORKFLOWS else ()
+        step = known[message.index - 1] if message.index <= len(known) else None
+        if step is None or step.name != message.step:
+            raise ConfigurationError("this version's workflow has other steps than when the run began")
+        seconds = self.execution.environment.parameters.timeouts.get(step.name) or step.timeout_seconds
         if self.execution.deadline_at is None:
             return seconds
         return min(seconds, self.execution.deadline_at - self.execution.started_at)

@@ -6,6 +6,7 @@ alone by the reaper, and hides no other; a run of an older version, whose workfl
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from tasks import workflows
 from tasks.errors import Kind
 from tasks.identity import HEADER
+from tasks.workflows.model import Step
 from tests.integration import scripted
 from tests.integration.cli.conftest import Stepmark, fleet, stepmark
 from tests.integration.conftest import StartWorker, ended, request, spec
@@ -147,3 +150,35 @@ def test_workers_say_which_schema_they_know(base: Base, start_worker: StartWorke
 
     (found,) = poll(lambda: Registry(base.client, base.keys).workers())
     assert found.schema_version == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "place"),
+    [
+        (scripted.SWAPPED.steps, "2/9 opentofu-validate"),
+        ((*scripted.SWAPPED.steps[:1], *scripted.TWICE.steps), "2/4 first-look"),
+        ((*workflows.WORKFLOWS["provision"].steps, scripted.TWICE.steps[0]), "10/10 first-look"),
+    ],
+    ids=["other order", "shorter", "longer"],
+)
+def test_a_chain_that_another_version_sent_ends_at_the_step_that_is_another_here(
+    steps: tuple[Step, ...],
+    place: str,
+    base: Base,
+    launcher: Launcher,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It never works under the limits of another step."""
+    theirs = dataclasses.replace(scripted.SWAPPED, name="provision", steps=steps)
+    monkeypatch.setitem(workflows.WORKFLOWS, "provision", theirs)  # type: ignore[arg-type]  # read-only for others
+    run = launcher.launch(request(spec())).run
+
+    start_worker()
+    failed = ended(base, run).failure
+
+    assert failed is not None
+    assert f"{failed.step_index}/{failed.step_total} {failed.failed_step}" == place
+    assert failed.error_kind is Kind.CONFIGURATION
+    assert failed.error_summary == "this version's workflow has other steps than when the run began"
+    assert len(failed.completed_steps) == failed.step_index - 1

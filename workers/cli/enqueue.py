@@ -135,14 +135,15 @@ def _view(watched: Watch) -> View:
 def finish(base: Base, starts: Mapping[str, Start], manner: Manner) -> int:
     """Launch, wait, and say what became of it; gives the exit status."""
     found, interrupted = Enqueued(base, starts, manner).perform()
-    paused = pause.read(base)
-    return conclude(found, manner, interrupted=interrupted, paused=paused.model_dump(mode="json") if paused else None)
+    return conclude(base, found, manner, interrupted=interrupted)
 
 
-def conclude(found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **extra: Any) -> int:
+def conclude(base: Base, found: Sequence[Outcome], manner: Manner, *, interrupted: bool, **extra: Any) -> int:
     """Say what became of the environments; gives the exit status. extra: more for the JSON document."""
     status = Exit.INTERRUPTED if interrupted else outcomes.exit_status(found)
     if manner.as_json:
+        paused = pause.read(base)
+        extra["paused"] = paused.model_dump(mode="json") if paused else None
         output.emit({"environments": [outcome.shape() for outcome in found], "exit_status": int(status), **extra})
         return status
     console = output.out()

@@ -18,7 +18,7 @@ from workers.cli import checking, connect, enqueue, options, output
 from workers.cli.enqueue import Manner, Start
 from workers.cli.options import Chosen
 from workers.launch import Launcher, Request
-from workers.records import EnvironmentRecord
+from workers.records import EnvironmentRecord, RunRecord
 from workers.refusals import BusyError
 from workers.runtime import Base
 
@@ -61,13 +61,10 @@ def provision(
     Example: stepmark provision fleet.yaml --env web-1 --plan
     """
     specs = Chosen(fleet, env, group, label).specs()
-    if plan:
-        if detach:
-            raise typer.BadParameter("a plan is shown when it is made: leave out --detach", param_hint="--plan")
-        return _plan(specs, Manner(as_json=as_json, check=not no_check))
-    return _launch(
-        "provision", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json, check=not no_check)
-    )
+    if plan and detach:
+        raise typer.BadParameter("a plan is shown when it is made: leave out --detach", param_hint="--plan")
+    chosen, manner = Options(allow_destroy=allow_destroy), Manner(detach, as_json, check=not no_check)
+    return _plan(specs, chosen, manner) if plan else _launch("provision", specs, chosen, manner)
 
 
 def configure(
@@ -169,21 +166,21 @@ def _ask(records: list[EnvironmentRecord]) -> None:
         raise typer.Abort
 
 
-def _plan(specs: tuple[EnvironmentSpec, ...], manner: Manner) -> int:
+def _plan(specs: tuple[EnvironmentSpec, ...], chosen: Options, manner: Manner) -> int:
     base = connect.base()
-    found, interrupted = enqueue.Enqueued(base, _starts(base, "plan", specs, Options(), manner), manner).perform()
-    plans = {outcome.environment: _made(base, outcome.environment, outcome.run.run) for outcome in found if outcome.run}
+    found, interrupted = enqueue.Enqueued(base, _starts(base, "plan", specs, chosen, manner), manner).perform()
+    plans = {outcome.environment: _made(base, outcome.run) for outcome in found if outcome.run}
     if not manner.as_json:
         for name, plan in plans.items():
             output.out().print(f"[bold]{name}[/]: {escape(plan['summary'])}\n{escape(plan['text'])}")
-    return enqueue.conclude(found, manner, interrupted=interrupted, plans=plans)
+    return enqueue.conclude(base, found, manner, interrupted=interrupted, plans=plans)
 
 
-def _made(base: Base, environment: str, run: str) -> dict[str, Any]:
+def _made(base: Base, run: RunRecord) -> dict[str, Any]:
     """The plan that a run made: the counts, a line about them, and what OpenTofu printed."""
-    counts = base.store.facts(environment).plan
-    text = "\n".join(entry.text for entry in runlog.read(base.client, base.keys, run) if entry.step == _PLAN_STEP)
-    if counts is None:
+    text = "\n".join(entry.text for entry in runlog.read(base.client, base.keys, run.run) if entry.step == _PLAN_STEP)
+    counts = base.store.facts(run.environment).plan
+    if counts is None or all(step.step != _PLAN_STEP for step in run.completed):
         return {"counts": None, "summary": "no plan was made", "text": text}
     summary = f"{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy"
     return {"counts": counts.model_dump(), "summary": summary, "text": text}

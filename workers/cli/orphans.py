@@ -47,7 +47,9 @@ def forget(
     yes: Yes = False,
     as_json: options.Json = False,
 ) -> int:
-    """Remove the record of an environment whose host is gone, with all that is kept of it but its traces. Asks first.
+    """Remove the record, facts, workspace and state of an environment whose host is gone. Asks first.
+
+    Its runs, logs and traces stay for the retention.
 
     Example: stepmark forget web-9 --reason "moved to another fleet"
     """
@@ -57,7 +59,7 @@ def forget(
     _tell(
         environment,
         gone,
-        f"{environment} is forgotten. Its traces stay for the retention, by their ids.",
+        f"{environment} is forgotten. Its runs, logs and traces stay for the retention.",
         as_json=as_json,
     )
     return Exit.OK

@@ -13,10 +13,11 @@ from tasks.context import Options
 from tasks.environment import State
 from tasks.failure import Cause, RunStatus
 from tests.integration.cli.conftest import Stepmark
-from tests.integration.conftest import StartWorker
+from tests.integration.conftest import StartWorker, request, spec
 from tests.support import poll
 from workers.cli.going import GoingOn, Wish
 from workers.cli.reports import Exit
+from workers.launch import Launcher
 from workers.refusals import ConflictError
 from workers.runtime import Base
 from workers.verbs import whoami
@@ -185,6 +186,21 @@ def test_what_cannot_be_left_out(
     assert said.status == Exit.REFUSED
     assert why in said.err
     assert "`stepmark resume web-1` runs it again" in said.err
+
+
+def test_what_a_lost_worker_may_have_done_cannot_be_left_out(
+    stepmark: Stepmark, base: Base, launcher: Launcher, start_worker: StartWorker
+) -> None:
+    """Nobody has settled the run yet; what is known already does not say what the step did."""
+    start_worker()
+    run = launcher.launch(request(spec(fail="tofu.plan", how="kill-worker"), "impatient")).run
+    poll(lambda: base.store.run(run).display is RunStatus.LOST)
+
+    said = stepmark("skip", "web-1", "--reason", "it is done", "--no-check")
+
+    assert said.status == Exit.REFUSED
+    assert "step asked cannot be left out: it was cut off, and nobody knows what it has done" in said.err
+    assert base.store.run(run).epoch == 1
 
 
 def test_all_that_failed_so_are_tried_again(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker) -> None:

@@ -232,6 +232,20 @@ def test_a_plan_is_shown_and_changes_nothing(
     assert as_json.json["environments"][0]["state"] == "created"
 
 
+def test_a_plan_that_failed_shows_no_earlier_one(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker) -> None:
+    path = fleet(web_1={"fail": "tofu.plan", "times": "2", "last": "9"})
+    base.client.hset(base.keys.facts("web-1"), "plan", json.dumps({"add": 1, "change": 0, "destroy": 2}))
+    made = stepmark("provision", path, "--plan", "--allow-destroy", "--json").json
+    failed = stepmark("provision", path, "--plan", "--json").json
+
+    options = [base.client.hget(base.keys.run(run), "options") for run in base.store.history("web-1")]
+    assert made["plans"]["web-1"]["summary"] == "1 to add, 0 to change, 2 to destroy"
+    assert failed["plans"]["web-1"]["summary"] == "no plan was made"
+    assert failed["plans"]["web-1"]["counts"] is None
+    assert failed["paused"] is None
+    assert [json.loads(each)["allow_destroy"] for each in options] == [False, True]
+
+
 def test_status_and_show(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
     empty = stepmark("status")
     stepmark("up", fleet(web_1={}, web_2={"fail": "ssh.wait"}))
