@@ -122,7 +122,7 @@ class Keys:
         return f"{self.prefix}:tofu:{name}:settled"
 
     def tofu_audit(self, name: str) -> str:
-        """Stream: what was done to the state by hand, who and why; about 1,000. By settle, unlock; as long as it."""
+        """Stream: what was done to the state by hand; about 1,000. By settle, unlock; the retention once forgotten."""
         return f"{self.prefix}:tofu:{name}:audit"
 
 

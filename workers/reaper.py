@@ -29,7 +29,6 @@ _LOCK_SECONDS = 10.0
 # What was seen once and never again has started since.
 _MEMORY_LEASES = 20
 _PAGE = 200
-_OTHER_STEPS = "launch it anew: this version's workflow has other steps than when the run began"
 
 
 class Reaper:
@@ -121,7 +120,7 @@ class Reaper:
     def _decide(self, record: RunRecord, why: Why) -> Answer:
         step = succession.step_of(record)
         if step is None:
-            found = Failure(Kind.CONFIGURATION, Cause.RAISED, "OtherSteps", _OTHER_STEPS)
+            found = Failure(Kind.CONFIGURATION, Cause.RAISED, "OtherSteps", succession.OTHER_STEPS)
             return callbacks.settle(self._base, record, found)
         if why is Why.TAKEN_OVER and step.unknown is Unknown.ASK:
             return callbacks.settle(self._base, record)

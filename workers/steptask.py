@@ -176,7 +176,7 @@ class Performance:
         known = WORKFLOWS[message.workflow].steps if message.workflow in WORKFLOWS else ()
         step = known[message.index - 1] if message.index <= len(known) else None
         if step is None or step.name != message.step:
-            raise ConfigurationError("this version's workflow has other steps than when the run began")
+            raise ConfigurationError(succession.OTHER_STEPS)
         seconds = self.execution.environment.parameters.timeouts.get(step.name) or step.timeout_seconds
         if self.execution.deadline_at is None:
             return seconds

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 # A message that is lost so often is not lost by chance.
 _MOST_SENDS = 20
 
+OTHER_STEPS = "launch it anew: this version's workflow has other steps than when the run began"
+
 
 def step_of(record: RunRecord) -> Step | None:
     """The run's tracked step as this version knows it; None: this version has other steps in the run's workflow."""

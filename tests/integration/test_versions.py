@@ -180,5 +180,5 @@ def test_a_chain_that_another_version_sent_ends_at_the_step_that_is_another_here
     assert failed is not None
     assert f"{failed.step_index}/{failed.step_total} {failed.failed_step}" == place
     assert failed.error_kind is Kind.CONFIGURATION
-    assert failed.error_summary == "this version's workflow has other steps than when the run began"
+    assert failed.error_summary == "launch it anew: this version's workflow has other steps than when the run began"
     assert len(failed.completed_steps) == failed.step_index - 1
