@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.faults.chaos_workflow import TOOL
-from tests.support import REPOSITORY
+from tests.support import REPOSITORY, poll
 
 
 def test_after_a_storm_all_is_as_it_must_be(tmp_path: Path) -> None:
@@ -28,9 +28,9 @@ def test_the_host_sees_two_at_once(tmp_path: Path) -> None:
         return subprocess.Popen(("sh", "-c", TOOL, "tool", "web-1", "first", scope, seconds, "0"), env=environment)
 
     first = start("run.1", "5")
-    while not (tmp_path / "host.log").exists():
-        pass
-    first.kill()  # what it started lives on
+    children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
+    poll(children.read_text)  # it has started something, which lives on
+    first.kill()
     start("run.2", "0").wait()
 
     lines = (tmp_path / "host.log").read_text().splitlines()
