@@ -29,7 +29,8 @@ def test_the_host_sees_two_at_once(tmp_path: Path) -> None:
 
     first = start("run.1", "5")
     children = Path(f"/proc/{first.pid}/task/{first.pid}/children")
-    poll(children.read_text)  # it has started something, which lives on
+    poll((tmp_path / "host.log").exists)
+    poll(children.read_text)  # it has started something after that, which lives on
     first.kill()
     start("run.2", "0").wait()
 
