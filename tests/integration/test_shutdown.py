@@ -196,15 +196,16 @@ def test_two_signals_to_a_crew_hand_over(step: str, world: World, base: Base, cr
 
 def test_a_rolling_deploy_loses_nothing(world: World, base: Base) -> None:
     """Workers are replaced one after the other while runs go on: every step runs once."""
-    runs = launch(base, 0.5, 60)
+    runs = []
     for worker in world.workers:
+        runs += launch(base, 0.5, 20, name=worker.name)
         poll(
             lambda worker=worker: f"{worker.name}@chaos" in {record.worker for record in base.store.runs(runs).values()}
         )
         worker.signal(signal.SIGTERM)
-        assert stopped(worker, 60) == 0
+        assert stopped(worker, 20) == 0
         worker.start()
 
     assert {record.status for record in ended(base, runs, seconds=120)} == {RunStatus.SUCCEEDED}
-    assert len(at_host(world, "start")) == len(at_host(world, "end")) == 60 * 4
+    assert len(at_host(world, "start")) == len(at_host(world, "end")) == 80 * 4
     stage.harmless(world)
