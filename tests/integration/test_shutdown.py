@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -196,12 +197,10 @@ def test_two_signals_to_a_crew_hand_over(step: str, world: World, base: Base, cr
 
 def test_a_rolling_deploy_loses_nothing(world: World, base: Base) -> None:
     """Workers are replaced one after the other while runs go on: every step runs once."""
-    runs = []
+    runs: list[str] = []
     for worker in world.workers:
         runs += launch(base, 0.5, 20, name=worker.name)
-        poll(
-            lambda worker=worker: f"{worker.name}@chaos" in {record.worker for record in base.store.runs(runs).values()}
-        )
+        poll(partial(_has_served, base, runs, f"{worker.name}@chaos"))
         worker.signal(signal.SIGTERM)
         assert stopped(worker, 20) == 0
         worker.start()
@@ -209,3 +208,7 @@ def test_a_rolling_deploy_loses_nothing(world: World, base: Base) -> None:
     assert {record.status for record in ended(base, runs, seconds=120)} == {RunStatus.SUCCEEDED}
     assert len(at_host(world, "start")) == len(at_host(world, "end")) == 80 * 4
     stage.harmless(world)
+
+
+def _has_served(base: Base, runs: list[str], worker: str) -> bool:
+    return worker in {record.worker for record in base.store.runs(runs).values()}
