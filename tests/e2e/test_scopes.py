@@ -147,12 +147,12 @@ def test_who_comes_late_is_refused(host: Host, work: Work) -> None:
 
 @WORKS
 def test_a_deadline_leaves_nothing_on_the_host(host: Host, work: Work) -> None:
-    began = time.monotonic()
+    began, seconds = time.monotonic(), 15  # on a busy machine Ansible needs most of it to begin
 
     with pytest.raises(errors.DeadlineError):
-        work(host, "0a.1", 2000, host.session(seconds=6))
+        work(host, "0a.1", 2000, host.session(seconds=seconds))
 
-    assert time.monotonic() - began < 6 + 2 * 5 + ssh.CLEAR_SECONDS + 3
+    assert time.monotonic() - began < seconds + 2 * 5 + ssh.CLEAR_SECONDS + 3
     before = len(ticks(host)["0a.1"])
     time.sleep(0.5)
     assert before == len(ticks(host)["0a.1"])
