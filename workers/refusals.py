@@ -44,6 +44,10 @@ class HeldError(RefusedError):
         self.seconds = seconds
 
 
+class SlotError(RefusedError):
+    """The rollout does not start the environment now. Arguments: as RefusedError; `problem` is the script's word."""
+
+
 class ConflictError(RefusedError):
     """Somebody else changed it since it was read."""
 

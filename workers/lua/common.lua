@@ -112,3 +112,9 @@ local function left(execution, patience, at)
   local lapsed = tonumber(redis.call('ZSCORE', leases, execution)) or 0
   return lapsed + math.max(patience, tonumber(get(run, 'ending_seconds')) or 0) - at
 end
+
+-- The answer of who has ended the run: its rollout, if it has one, is to hear of it.
+local function freed(status)
+  local rollout = get(run, 'rollout')
+  return rollout == '' and {'ok', status} or {'ok', status, rollout}
+end
