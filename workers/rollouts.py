@@ -34,6 +34,8 @@ RESUME = "resume"
 
 # Beyond those that may start: some cannot start at this moment.
 _MORE = 10
+# A reaper that starts many has other work too: it goes on a second later.
+_AT_ONCE = 200
 
 
 class Rollouts:
@@ -56,7 +58,7 @@ class Rollouts:
         for spec in request.specs:
             if reason := request.left_out.get(spec.name):
                 self._leave_out(rollout, spec, reason)
-        self.resume(rollout, request.user, "begun")
+        self._say(rollout, "begin", who=request.user, changes={})
         return rollout
 
     def advance(self, rollout: str) -> int:
@@ -111,7 +113,7 @@ class Rollouts:
         return answer
 
     def _start_some(self, record: RolloutRecord, provider: str) -> int:
-        free, started = record.free(provider), 0
+        free, started = min(record.free(provider), _AT_ONCE), 0
         for spec in self._candidates(record, provider, free):
             if started == free:
                 break

@@ -2,7 +2,7 @@
 -- KEYS 1 rollout, 2 its events, 3 slots, 4 outcomes, 5 specs, 6 live rollouts; 7 pending environments of the provider;
 --      8 run, 9 the run that goes on after it (or the run)
 -- ARGV 1 what, 2 environment, 3 run, 4 who, 5 why, 6 fields to change as JSON
---      ended: the environment's run has, or is gone. left-out: it cannot be launched. pause, resume, cancel: by whom, and why.
+--      ended: the environment's run has, or is gone. left-out: it cannot be launched. begin, pause, resume, cancel: by whom, and why.
 -- Answer: ok STATUS | already STATUS | live | gone
 local rollout, its_events, slots, outcomes, specs, live_rollouts, pending, run, next_run = unpack(KEYS)
 local what, environment, id, who, why, changes = unpack(ARGV)
@@ -120,7 +120,7 @@ end
 local function steer(from, to)
   if not string.find(from, get(rollout, 'status'), 1, true) or get(rollout, 'ended_at') ~= '' then return 'already' end
   redis.call('HSET', rollout, 'status', to, 'changed_by', who, 'reason', why, 'changed_at', at)
-  event(to == 'running' and 'resumed' or to, 'by', who, 'reason', why)
+  event(({begin = 'begun', resume = 'resumed'})[what] or to, 'by', who, 'reason', why)
 end
 
 -- An operator's leave to go on: what was tolerated, and the deadline, begin anew.
@@ -134,7 +134,7 @@ local function resume()
 end
 
 local deeds = {
-  ended = ended, ['left-out'] = left_out, resume = resume,
+  ended = ended, ['left-out'] = left_out, begin = resume, resume = resume,
   pause = function() return steer('running', 'paused') end,
   cancel = function() return steer('running paused', 'cancelled') end,
 }
