@@ -72,3 +72,15 @@ class NotFoundError(StepmarkError):
 
     def __str__(self) -> str:
         return f"there is no {self.what}"
+
+
+def kind(error: StepmarkError) -> str:
+    """A refusal in one word, for programs."""
+    words = ((BusyError, "busy"), (LackingError, "lacking"), (ConflictError, "conflict"), (RefusedError, "refused"))
+    found = next((word for shape, word in words if isinstance(error, shape)), None)
+    return found or ("not-found" if isinstance(error, NotFoundError) else error.kind.value)
+
+
+def advice(error: StepmarkError) -> str:
+    """What to do about it."""
+    return error.advice if isinstance(error, RefusedError | NotFoundError) else error.help

@@ -14,7 +14,7 @@ from config.rollout import Policy
 from config.schedules import seconds
 from tasks.context import Options
 from tasks.identity import SCHEMA
-from workers.rolloutrecord import RolloutStatus
+from workers.rolloutrecord import Outcome, RolloutStatus
 from workers.runtime import Base
 
 _CHUNK = 500
@@ -25,7 +25,7 @@ _MOST_KEPT = 1000
 class RolloutRequest:
     """What to roll out. verb: as on the command line, or `resume`. specs: in their order, as declared.
 
-    left_out: why some of them are not to be started, by name.
+    left_out: those of them that are not to be started, by name.
     """
 
     verb: str
@@ -34,7 +34,7 @@ class RolloutRequest:
     trigger: str
     policy: Policy = field(default_factory=Policy)
     options: Options = field(default_factory=Options)
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 def write(base: Base, rollout: str, request: RolloutRequest) -> None:

@@ -10,6 +10,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from tasks.context import Options
+from tasks.errors import StepmarkError
+from workers import refusals
+
+LEFT_OUT = "left-out"
 
 
 class RolloutStatus(StrEnum):
@@ -105,7 +109,10 @@ class RolloutRecord(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What became of an environment in a rollout. status: its run's, `gone`, or `left-out` for a reason."""
+    """What became of an environment in a rollout. status: its run's, `gone`, or `left-out`.
+
+    step, kind: of the failure; of what was left out, `kind` is that of the refusal, with its reason and advice.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -116,6 +123,12 @@ class Outcome(BaseModel):
     kind: str = ""
     partial: bool = False
     reason: str = ""
+    advice: str = ""
+
+
+def left_out(error: StepmarkError) -> Outcome:
+    """The outcome of an environment that could not be launched."""
+    return Outcome(status=LEFT_OUT, kind=refusals.kind(error), reason=str(error), advice=refusals.advice(error))
 
 
 def rollout_record(content: Mapping[str, str]) -> RolloutRecord:

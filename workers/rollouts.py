@@ -17,12 +17,12 @@ from kombu.exceptions import OperationalError
 from config.fleet import EnvironmentSpec
 from tasks.errors import StepmarkError
 from tasks.failure import RunStatus
-from workers import launch, rolloutdraft, verbs
+from workers import launch, rolloutdraft, rolloutrecord, verbs
 from workers.connection import Script
 from workers.launch import Launcher, Request, Resumption
 from workers.refusals import BusyError, HeldError, NotFoundError, SlotError
 from workers.rolloutdraft import RolloutRequest
-from workers.rolloutrecord import RolloutRecord, RolloutStatus
+from workers.rolloutrecord import Outcome, RolloutRecord, RolloutStatus
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
 from workers.tracker import Answer, Slot
@@ -56,8 +56,8 @@ class Rollouts:
         rollout = "r" + launch.new_run_ids(self._base.client.time(), 1)[0]
         rolloutdraft.write(self._base, rollout, request)
         for spec in request.specs:
-            if reason := request.left_out.get(spec.name):
-                self._leave_out(rollout, spec, reason)
+            if outcome := request.left_out.get(spec.name):
+                self._leave_out(rollout, spec, outcome)
         self._say(rollout, "begin", who=request.user, changes={})
         return rollout
 
@@ -154,7 +154,7 @@ class Rollouts:
             raise
         except StepmarkError as error:
             if not self._passes(error):
-                self._leave_out(record.rollout, spec, str(error))
+                self._leave_out(record.rollout, spec, rolloutrecord.left_out(error))
             return False
         return True
 
@@ -175,10 +175,10 @@ class Rollouts:
             return self._base.store.run(error.run).display is RunStatus.LOST
         return isinstance(error, HeldError)
 
-    def _leave_out(self, rollout: str, spec: EnvironmentSpec, reason: str) -> None:
-        logger.warning("Rollout %s leaves out %s: %s", rollout, spec.name, reason)
+    def _leave_out(self, rollout: str, spec: EnvironmentSpec, outcome: Outcome) -> None:
+        logger.warning("Rollout %s leaves out %s: %s", rollout, spec.name, outcome.reason)
         pending = self._keys.rollout_pending(rollout, spec.provider.name)
-        self._say(rollout, "left-out", spec.name, pending=pending, why=reason)
+        self._say(rollout, "left-out", spec.name, pending=pending, why=outcome.model_dump_json())
 
     def _settle(self, rollout: str, environment: str) -> bool:
         """Free the slot of an environment whose run has ended; whether that was done now."""

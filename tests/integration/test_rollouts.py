@@ -23,9 +23,11 @@ from workers.launch import Launcher, Resumption
 from workers.reaper import Reaper
 from workers.registry import Registry
 from workers.rolloutdraft import RolloutRequest
-from workers.rolloutrecord import RolloutRecord, RolloutStatus
+from workers.rolloutrecord import Outcome, RolloutRecord, RolloutStatus
 from workers.rollouts import RESUME, Rollouts
 from workers.runtime import Base
+
+NO_KEY = Outcome(status="left-out", kind="lacking", reason="no key file", advice="put it there")
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ def test_past_its_deadline_nothing_new_starts(base: Base, rollouts: Rollouts) ->
 def test_what_cannot_be_launched_is_left_out_with_the_reason(base: Base, rollouts: Rollouts) -> None:
     busy = begin(rollouts, fleet(1))
     rollouts.advance(busy)
-    request = RolloutRequest("provision", fleet(3), "ann@desk", "test", left_out={"web-3": "no key file"})
+    request = RolloutRequest("provision", fleet(3), "ann@desk", "test", left_out={"web-3": NO_KEY})
     rollout = rollouts.begin(request)
 
     rollouts.advance(rollout)
@@ -259,12 +261,12 @@ def test_what_cannot_be_launched_is_left_out_with_the_reason(base: Base, rollout
     outcomes = rollouts.store.outcomes(rollout)
     assert [outcomes[name].status for name in ("web-1", "web-3")] == ["left-out", "left-out"]
     assert "is held by run" in outcomes["web-1"].reason
-    assert outcomes["web-3"].reason == "no key file"
+    assert (outcomes["web-1"].kind, outcomes["web-3"]) == ("busy", NO_KEY)
     assert live(rollouts, rollout) == ["web-2"]
 
 
 def test_all_left_out_it_has_ended(base: Base, rollouts: Rollouts) -> None:
-    request = RolloutRequest("provision", fleet(1), "ann@desk", "test", left_out={"web-1": "no key file"})
+    request = RolloutRequest("provision", fleet(1), "ann@desk", "test", left_out={"web-1": NO_KEY})
 
     record = rollouts.store.rollout(rollouts.begin(request))
 

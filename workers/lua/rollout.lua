@@ -2,7 +2,7 @@
 -- KEYS 1 rollout, 2 its events, 3 slots, 4 outcomes, 5 specs, 6 live rollouts; 7 pending environments of the provider;
 --      8 run, 9 the run that goes on after it (or the run)
 -- ARGV 1 what, 2 environment, 3 run, 4 who, 5 why, 6 fields to change as JSON
---      ended: the environment's run has, or is gone. left-out: it cannot be launched. begin, pause, resume, cancel: by whom, and why.
+--      ended: the environment's run has, or is gone. left-out: it cannot be launched; why is its outcome as JSON. begin, pause, resume, cancel: by whom, and why.
 -- Answer: ok STATUS | already STATUS | live | gone
 local rollout, its_events, slots, outcomes, specs, live_rollouts, pending, run, next_run = unpack(KEYS)
 local what, environment, id, who, why, changes = unpack(ARGV)
@@ -113,7 +113,7 @@ end
 local function left_out()
   if redis.call('ZREM', pending, environment) == 0 then return 'already' end
   redis.call('HDEL', specs, environment)
-  redis.call('HSET', outcomes, environment, cjson.encode({status = 'left-out', reason = why}))
+  redis.call('HSET', outcomes, environment, why)
   redis.call('HINCRBY', rollout, 'left_out', 1)
 end
 
