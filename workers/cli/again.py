@@ -143,7 +143,7 @@ def _starts(
 def _declared(fleet: Path | None, names: list[str]) -> dict[str, EnvironmentSpec]:
     """What a fleet file declares now, by name: the one that is given, or what there is of the usual one."""
     if fleet is not None:
-        return {spec.name: spec for spec in options.Chosen(fleet, names, None, None).specs()}
+        return {spec.name: spec for spec in options.Chosen(fleet, names).specs()}
     try:
         return {spec.name: spec for spec in options.load(None).environments if spec.name in names}
     except (ConfigError, OSError):

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 
 from config.rollout import Policy
 from tasks.errors import Kind
-from tasks.workflows import WORKFLOWS
+from workers.cli.choosing import STEPS
 
 _KINDS = tuple(map(str, Kind))
-_STEPS = tuple(dict.fromkeys(step.name for workflow in WORKFLOWS.values() for step in workflow.steps))
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,9 @@ def _rule(text: str) -> dict[str, Any]:
     what, _, amount = text.rpartition("=")
     found: dict[str, Any] = {}
     for word in filter(None, what.split("/")):
-        key = "kind" if word in _KINDS else "step" if word in _STEPS else None
+        key = "kind" if word in _KINDS else "step" if word in STEPS else None
         if key is None or key in found:
-            known = f"kinds are {', '.join(_KINDS)}; steps are {', '.join(_STEPS)}"
+            known = f"kinds are {', '.join(_KINDS)}; steps are {', '.join(STEPS)}"
             raise typer.BadParameter(f"{word!r} is no step and no kind: {known}", param_hint="--budget")
         found[key] = word
     return {**found, "failures": _amount(amount)}

@@ -26,7 +26,7 @@ end
 
 -- Append what happened to a run's history and to the news of all runs.
 local function event(of, its_events, what, at, extra)
-  local names = {'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt'}
+  local names = {'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt', 'rollout'}
   local values = redis.call('HMGET', of, unpack(names))
   local fields = {'event', what, 'at', at}
   for i, name in ipairs(names) do
