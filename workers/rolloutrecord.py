@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from tasks.context import Options
 from tasks.errors import StepmarkError
 from workers import refusals
+from workers.refusals import LackingError
 
 LEFT_OUT = "left-out"
 
@@ -111,7 +112,8 @@ class RolloutRecord(BaseModel):
 class Outcome(BaseModel):
     """What became of an environment in a rollout. status: its run's, `gone`, or `left-out`.
 
-    step, kind: of the failure; of what was left out, `kind` is that of the refusal, with its reason and advice.
+    step, kind: of the failure; of what was left out, `kind` is that of the refusal, with its reason, its advice and
+    each thing that its workers lack.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -124,11 +126,18 @@ class Outcome(BaseModel):
     partial: bool = False
     reason: str = ""
     advice: str = ""
+    problems: tuple[dict[str, str], ...] = ()
 
 
 def left_out(error: StepmarkError) -> Outcome:
     """The outcome of an environment that could not be launched."""
-    return Outcome(status=LEFT_OUT, kind=refusals.kind(error), reason=str(error), advice=refusals.advice(error))
+    return Outcome(
+        status=LEFT_OUT,
+        kind=refusals.kind(error),
+        reason=str(error),
+        advice=refusals.advice(error),
+        problems=error.lacks if isinstance(error, LackingError) else (),
+    )
 
 
 def rollout_record(content: Mapping[str, str]) -> RolloutRecord:

@@ -16,7 +16,7 @@ from tasks.identity import StepIdentity
 from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
 from tests.support import poll
-from workers import callbacks, connection, runtime
+from workers import callbacks, connection, errback, runtime
 from workers.launch import Launcher, Resumption
 from workers.refusals import BusyError, RefusedError
 from workers.runtime import Base
@@ -278,7 +278,7 @@ def test_a_duplicate_that_fails_before_its_start_harms_nobody(base: Base, place:
     before = snapshot(base)
     duplicate = SimpleNamespace(headers=message(place).headers(), hostname="w1@test")
 
-    callbacks.chain_failed(duplicate, ConfigurationError("no encryption key"), None)
+    errback.chain_failed(duplicate, ConfigurationError("no encryption key"), None)
 
     assert snapshot(base) == before
     assert base.store.run(place.run).execution == execution.name

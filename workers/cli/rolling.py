@@ -14,6 +14,7 @@ from workers.cli.outcomes import Outcome
 from workers.cli.progress import View
 from workers.cli.reports import Exit, Report
 from workers.cli.rolloutwatch import RolloutWatch
+from workers.cli.watch import position
 from workers.rolloutdraft import RolloutRequest
 from workers.rolloutrecord import LEFT_OUT, RolloutRecord, RolloutStatus
 from workers.rollouts import Rollouts
@@ -26,21 +27,22 @@ SMALL = 50
 def roll(base: Base, request: RolloutRequest, manner: Manner) -> int:
     """Begin a rollout, and follow it unless detached; gives the exit status."""
     rollouts = Rollouts(base, celery.app)
-    rollout, interrupted = "", False
+    after, rollout, interrupted = position(base), "", False
     try:
         rollout = rollouts.begin(request)
         _say_begun(base, rollouts.store.rollout(rollout), manner)
-        rollouts.advance(rollout)
+        while rollouts.advance(rollout):
+            pass
         if not manner.detach:
-            follow(base, rollout, as_json=manner.as_json)
+            follow(base, rollout, after, as_json=manner.as_json)
     except KeyboardInterrupt:
         interrupted = True
     return conclude(base, rollouts, rollout, manner, interrupted=interrupted) if rollout else Exit.INTERRUPTED
 
 
-def follow(base: Base, rollout: str, *, as_json: bool) -> None:
-    """Show how a rollout goes on, until nothing of it does."""
-    watched = RolloutWatch(base, rollout)
+def follow(base: Base, rollout: str, after: str, *, as_json: bool) -> None:
+    """Show how a rollout goes on, until nothing of it does. after: where in the news it begins."""
+    watched = RolloutWatch(base, rollout, after)
     if as_json:
         while not watched.over:
             watched.poll()
@@ -86,7 +88,7 @@ def gather(base: Base, rollouts: Rollouts, rollout: str) -> tuple[Outcome, ...]:
     """The outcomes of all environments of a rollout that were started or left out, as after a launch without one."""
     ended, slots = rollouts.store.outcomes(rollout), rollouts.store.slots(rollout)
     refusals = {
-        name: Report(Exit.REFUSED, each.kind, each.reason, each.advice)
+        name: Report(Exit.REFUSED, each.kind, each.reason, each.advice, each.problems)
         for name, each in ended.items()
         if each.status == LEFT_OUT
     }

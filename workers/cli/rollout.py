@@ -16,6 +16,7 @@ from workers.cli.policy import PolicyFlags
 from workers.cli.reports import Exit
 from workers.cli.rolloutwatch import live_runs
 from workers.cli.spread import spread
+from workers.cli.watch import position
 from workers.refusals import RefusedError
 from workers.rolloutrecord import RolloutRecord
 from workers.rollouts import Rollouts
@@ -71,8 +72,7 @@ def show(rollout: Which = None, follow: Follow = False, as_json: options.Json = 
     rollouts = Rollouts(base, celery.app)
     rollout = rollout or rollouts.store.newest()
     if follow:
-        rollouts.store.rollout(rollout)
-        rolling.follow(base, rollout, as_json=as_json)
+        rolling.follow(base, rollout, position(base), as_json=as_json)
     if as_json:
         output.emit(_shape(rollouts, rollout))
     else:
@@ -107,13 +107,13 @@ def resume(
         raise typer.BadParameter("its waves stay as they were: leave out --canary and --batch", param_hint="resume")
     rollouts, rollout = _which(rollout)
     changes = _changes(policy, rollouts.store.rollout(rollout))
-    answer = rollouts.resume(rollout, verbs.whoami(), reason, changes)
-    _demand(rollouts, rollout, answer)
-    rollouts.advance(rollout)
     base, interrupted = connect.base(), False
+    after = position(base)
+    _demand(rollouts, rollout, rollouts.resume(rollout, verbs.whoami(), reason, changes))
     try:
+        rollouts.advance(rollout)
         if not detach:
-            rolling.follow(base, rollout, as_json=as_json)
+            rolling.follow(base, rollout, after, as_json=as_json)
     except KeyboardInterrupt:
         interrupted = True
     return rolling.conclude(base, rollouts, rollout, Manner(detach, as_json), interrupted=interrupted)

@@ -8,7 +8,7 @@ from typing import cast
 import redis
 
 from workers.cli import outlook
-from workers.cli.watch import News, position
+from workers.cli.watch import News
 from workers.records import RunRecord
 from workers.rolloutrecord import RolloutRecord, RolloutStatus
 from workers.rolloutstore import RolloutStore
@@ -22,12 +22,12 @@ _MOST_RUNS = 60
 
 
 class RolloutWatch:
-    """A rollout and those of its runs that go on, as last read.
+    """A rollout and those of its runs that go on, as last read. after: where in the news it begins.
 
     silent_since: on the monotonic clock; when Redis stopped to answer.
     """
 
-    def __init__(self, base: Base, rollout: str) -> None:
+    def __init__(self, base: Base, rollout: str, after: str) -> None:
         self.silent_since: float | None = None
         self.record: RolloutRecord
         self.runs: tuple[RunRecord, ...] = ()
@@ -35,7 +35,7 @@ class RolloutWatch:
         self._base = base
         self._store = RolloutStore(base.client, base.keys)
         self._rollout = rollout
-        self._after = position(base)
+        self._after = after
         self._read()
 
     @property
