@@ -1,4 +1,4 @@
-"""The fleet file: environments, groups, defaults, schedules; `load(path)` reads one."""
+"""The fleet file: environments, groups, defaults, schedules, rollout policy; `load(path)` reads one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from config.names import LabelKey, Line, Matching, Name
 from config.parameters import Model, Parameters
 from config.problems import Checker, Shape, suggest
 from config.providers import registry
+from config.rollout import Policy
 from config.schedules import Schedule, Selection
 from config.secrets import SecretRef
 
@@ -49,14 +50,16 @@ class Fleet:
     """A fleet file as read.
 
     nodes: by environment, all that it is made of, with the place in the file where each value was written.
-    schedule_nodes: the same, in the order of `schedules`.
+    schedule_nodes, rollout_node: the same, of `schedules` in their order, and of the rollout policy.
     """
 
     path: Path
     environments: tuple[EnvironmentSpec, ...]
     schedules: tuple[Schedule, ...]
+    rollout: Policy
     nodes: Mapping[str, tree.Node]
     schedule_nodes: tuple[tree.Node, ...]
+    rollout_node: tree.Node
 
     def select(self, selection: Selection) -> tuple[EnvironmentSpec, ...]:
         """The environments that `selection` means, in the order of the file.
@@ -89,12 +92,14 @@ def load(path: Path) -> Fleet:
     environment = Checker(EnvironmentSpec, folder, _ADVICE)
     environments, wrong_environments = _make(environment, parts.environments)
     schedules, wrong_schedules = _make(Checker(Schedule, folder), parts.schedules)
-    problems += [*splitter.problems, *wrong_environments, *wrong_schedules]
+    rollout, wrong_rollout = Checker(Policy, folder).make(parts.rollout)
+    problems += [*splitter.problems, *wrong_environments, *wrong_schedules, *wrong_rollout]
     for node in parts.partial:
         problems += environment.partial(node)
     if not problems:
         nodes = {spec.name: node for spec, node in zip(environments, parts.environments, strict=True)}
-        fleet = Fleet(path, environments, schedules, nodes, parts.schedules)
+        policy = rollout or Policy()
+        fleet = Fleet(path, environments, schedules, policy, nodes, parts.schedules, parts.rollout)
         problems = _selections(fleet)
     if problems:
         raise FleetFileError(problems)

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from config.fleet import EnvironmentSpec, Schedule
 from config.layers import LAYER_KEYS, SECTIONS
 from config.names import Name
+from config.rollout import Policy
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _DESCRIPTIONS = {
@@ -17,13 +18,17 @@ _DESCRIPTIONS = {
     "groups": "Settings for the environments that name the group, laid upon the defaults.",
     "environments": "The hosts, each with what differs from the defaults and its groups.",
     "schedules": "Workflows that are launched by themselves.",
+    "rollout": "How workflows go over many environments.",
 }
+_WHOLE = (EnvironmentSpec, Schedule, Policy)
+# What no layer inherits.
+_AS_THEY_ARE = ("Schedule", "Policy", "Canary", "Limit", "Budget")
 
 
 def schema() -> dict[str, Any]:
     """The schema, in JSON Schema's draft 2020-12."""
-    _, made = models_json_schema([(EnvironmentSpec, "validation"), (Schedule, "validation")])
-    definitions = {name: part if name == "Schedule" else _partial(part) for name, part in made["$defs"].items()}
+    _, made = models_json_schema([(shape, "validation") for shape in _WHOLE])
+    definitions = {name: part if name in _AS_THEY_ARE else _partial(part) for name, part in made["$defs"].items()}
     environment = definitions.pop("EnvironmentSpec")
     layer = {key: environment["properties"][key] for key in LAYER_KEYS}
     definitions["Layer"] = {"type": "object", "properties": layer, "additionalProperties": False}
@@ -51,6 +56,7 @@ def _section(key: str) -> dict[str, Any]:
         "groups": {"type": "object", "propertyNames": name, "additionalProperties": {"$ref": "#/$defs/Layer"}},
         "environments": {"type": "array", "items": {"$ref": "#/$defs/Environment"}, "minItems": 1},
         "schedules": {"type": "array", "items": {"$ref": "#/$defs/Schedule"}},
+        "rollout": {"$ref": "#/$defs/Policy"},
     }
     return sections[key]
 

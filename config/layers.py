@@ -11,7 +11,7 @@ from config.names import Name
 from config.problems import Checker, suggest
 from config.tree import Node
 
-SECTIONS = ("defaults", "groups", "environments", "schedules")
+SECTIONS = ("defaults", "groups", "environments", "schedules", "rollout")
 LAYER_KEYS = ("provider", "ssh", "labels", "parameters")
 
 
@@ -20,12 +20,13 @@ class Layers:
     """A fleet file taken apart.
 
     environments: each with everything it inherits laid under it. partial: what inherits cannot be seen in full:
-    the defaults, and each group laid upon them. schedules: as written.
+    the defaults, and each group laid upon them. schedules, rollout: as written.
     """
 
     environments: tuple[Node, ...]
     partial: tuple[Node, ...]
     schedules: tuple[Node, ...]
+    rollout: Node
 
 
 class Splitter:
@@ -57,7 +58,7 @@ class Splitter:
         schedules = self._list("schedules")
         self._unique("schedule", schedules)
         partial = (defaults, *(_lay(defaults, group) for group in groups.values()))
-        return Layers(laid, partial, schedules)
+        return Layers(laid, partial, schedules, self._root.child("rollout") or Node(self._root.place, {}))
 
     def _groups(self, defaults: Node) -> dict[str, Node]:
         section = self._root.child("groups") or Node(defaults.place, {})

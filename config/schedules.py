@@ -13,7 +13,7 @@ from config.names import LabelKey, Line, Matching, Name
 from config.parameters import Model
 
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_Interval = Annotated[
+Interval = Annotated[
     str, Matching(r"(?=.*[1-9])(\d{1,4}d)?(\d{1,4}h)?(\d{1,4}m)?(\d{1,6}s)?", "an interval as 30m, 6h or 1d12h", 20)
 ]
 _PART = r"(\*(/\d+)?|\w+(-\w+(/\d+)?)?)"
@@ -66,7 +66,7 @@ class Schedule(Model):
     select: Annotated[
         Annotated[Literal["all"], Tag("all")] | Annotated[Selection, Tag("some")], Discriminator(_kind)
     ] = Field(description="The environments: `all`, or which.")
-    every: _Interval | None = Field(default=None, description="Launch it at this interval, as 6h.")
+    every: Interval | None = Field(default=None, description="Launch it at this interval, as 6h.")
     cron: Annotated[str, _FIELDS, AfterValidator(_checked)] | None = Field(
         default=None, description="Launch it at these times, as `0 3 * * *`, in UTC."
     )
@@ -85,8 +85,9 @@ class Schedule(Model):
     @property
     def trigger(self) -> celery_schedules.schedule:
         """When it is launched, for Celery's beat."""
-        return crontab(self.cron) if self.cron else celery_schedules.schedule(_seconds(self.every or ""))
+        return crontab(self.cron) if self.cron else celery_schedules.schedule(seconds(self.every or ""))
 
 
-def _seconds(interval: str) -> int:
+def seconds(interval: str) -> int:
+    """Of an interval as `1d12h`."""
     return sum(int(part[:-1]) * _UNIT_SECONDS[part[-1]] for part in re.findall(r"\d+[dhms]", interval))

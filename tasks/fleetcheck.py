@@ -1,4 +1,4 @@
-"""The second pass over a fleet file: the names in it that only `tasks` knows, of steps and of workflows."""
+"""The second pass over a fleet file: the names in it that only `tasks` knows, of steps, workflows and error kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from config.errors import FleetFileError, Problem
 from config.fleet import Fleet
 from config.problems import suggest
+from config.providers import registry
 from config.tree import Node
+from tasks.errors import Kind
 from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import RUN
 
@@ -17,13 +19,15 @@ _STEPS = frozenset({RUN, *(step.name for workflow in WORKFLOWS.values() for step
 
 
 def check(fleet: Fleet) -> tuple[Problem, ...]:
-    """What is wrong with the names of steps and workflows in `fleet`, in the order of the file."""
+    """What is wrong with the names of steps, workflows, kinds and providers in `fleet`, in the order of the file."""
     timeouts = (_unknown("step", name, node, _STEPS) for name, node in _timeouts(fleet))
     schedules = (
         _unknown("workflow", schedule.workflow, node.child("workflow") or node, _LAUNCHABLE)
         for schedule, node in zip(fleet.schedules, fleet.schedule_nodes, strict=True)
     )
-    return FleetFileError(problem for problem in (*timeouts, *schedules) if problem).problems
+    return FleetFileError(
+        problem for problem in (*timeouts, *schedules, *_rollout(fleet.rollout_node)) if problem
+    ).problems
 
 
 def _timeouts(fleet: Fleet) -> Iterator[tuple[str, Node]]:
@@ -31,6 +35,18 @@ def _timeouts(fleet: Fleet) -> Iterator[tuple[str, Node]]:
         parameters = node.child("parameters")
         timeouts = parameters.child("timeouts") if parameters else None
         yield from timeouts.children().items() if timeouts else ()
+
+
+def _rollout(node: Node) -> Iterator[Problem | None]:
+    providers, budget = node.child("per_provider"), node.child("budget")
+    for name, child in (providers.children() if providers else {}).items():
+        yield _unknown("provider", name, child, frozenset(registry.models()))
+    limits = budget.child("limits") if budget else None
+    for limit in limits.value if limits and isinstance(limits.value, tuple) else ():
+        for key, known in (("step", _STEPS - {RUN}), ("kind", frozenset(map(str, Kind)))):
+            named = limit.child(key)
+            if named and isinstance(named.value, str):
+                yield _unknown(key, named.value, named, known)
 
 
 def _unknown(what: str, name: str, node: Node, known: frozenset[str]) -> Problem | None:

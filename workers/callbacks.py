@@ -1,73 +1,27 @@
-"""A run ended badly: the error callback of every chain, and what a lost run becomes. Both blame the tracked step."""
+"""A run ends badly: what is recorded and kept of it. The tracked step is blamed, whoever found out."""
 
 from __future__ import annotations
 
 import logging
 import time
 import uuid
-from typing import Any, cast
-
-from celery import shared_task
+from typing import cast
 
 from tasks import errors
 from tasks import failure as failures
-from tasks.adapters.process import Redactor
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, FailureContext, RunStatus
-from tasks.identity import StepIdentity
 from tasks.trace import ChainLink, Trace
-from workers import chain, classify, connection, leases, runtime, succession
+from workers import connection, leases, succession
 from workers.records import RunRecord
 from workers.runtime import Base
-from workers.tracker import Answer, Ended, Execution
+from workers.tracker import Answer, Ended, Execution, Slot
 
 logger = logging.getLogger(__name__)
 
 _MOST_TRACES = 100
 # How long a failure may wait for a Redis that takes it.
 INSIST_SECONDS = 600.0
-
-
-@shared_task(name=chain.CHAIN_FAILED)
-def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  # noqa: ARG001 - Celery gives three
-    """Build the failure's context from the tracked step. Called inline, in the process that saw the failure.
-
-    It may come twice, and it may blame a step that has ended (when the next message could not be published): then
-    the message's place is not the tracked one, and there is nothing to do.
-    """
-    identity = StepIdentity.read(request.headers)
-    if identity is None:
-        return
-    base = runtime.base_of_process()
-    record = connection.insist(lambda: base.store.run(identity.run), INSIST_SECONDS)
-    if not _speaks_of(request, identity, record):
-        logger.info("The run is not at %s any more: nothing to record", identity.label)
-        return
-    raised = getattr(request, "raised", error)
-    redact = getattr(request, "redact", None) or Redactor()
-    found, links = _told(raised, redact)
-    logger.error("Step %s failed: %s: %s", identity.label, found.kind.value, found.summary)
-    end_badly(base, record, found, links)
-
-
-def _told(raised: BaseException, redact: Redactor) -> tuple[Failure, tuple[ChainLink, ...]]:
-    """What the error says; if even that cannot be had, its class."""
-    try:
-        return classify.failure(raised, redact), classify.chain(raised, redact)
-    except Exception:
-        logger.exception("A failure could not be described")
-        return Failure(Kind.INTERNAL, Cause.RAISED, type(raised).__name__, "it could not be described"), ()
-
-
-def _speaks_of(request: Any, identity: StepIdentity, record: RunRecord) -> bool:
-    """Whether the failed message is the one whose step is tracked now: not a duplicate of it, and not one before."""
-    if record.status not in (RunStatus.QUEUED, RunStatus.RUNNING):
-        return False
-    if (record.epoch, record.index) != (identity.epoch, identity.index):
-        return False
-    if execution := getattr(request, "execution", None):
-        return bool(execution.name == record.execution)
-    return record.execution is None or record.worker == request.hostname
 
 
 def end_badly(
@@ -102,6 +56,11 @@ def end_badly(
     if answer[0] == "ok":
         keep_trace(base, Trace(context=context, error_chain=links, earlier=record.earlier))
     return answer
+
+
+def slot(record: RunRecord, answer: Answer) -> Slot | None:
+    """The slot in a rollout that is free now, if the answer says so."""
+    return Slot(answer[2], record.environment) if len(answer) > 2 and answer[0] == "ok" else None
 
 
 def _uncertain(found: Failure) -> bool:

@@ -21,7 +21,7 @@ def _configuration() -> dict[str, Any]:
 app = Celery(
     "stepmark",
     task_cls="workers.steptask:TrackedTask",
-    include=["tasks.workflows", "workers.callbacks", "workers.revocations", "workers.schedule", "workers.readiness"],
+    include=["tasks.workflows", "workers.errback", "workers.revocations", "workers.schedule", "workers.readiness"],
 )
 # A function: the settings are read when the app is first used, not when this module is imported.
 app.add_defaults(_configuration)

@@ -93,6 +93,38 @@ class Keys:
         """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; for ever."""
         return f"{self.prefix}:gone"
 
+    def rollouts(self) -> str:
+        """Sorted set: ids of rollouts, by when they began; those that ended, for the retention. By begin; for ever."""
+        return f"{self.prefix}:rollouts"
+
+    def live_rollouts(self) -> str:
+        """Set: ids of the rollouts that have not ended. Written by begin and rollout; for ever."""
+        return f"{self.prefix}:rollouts:live"
+
+    def rollout(self, rollout: str) -> str:
+        """Hash: what a rollout is to do, by which policy, and its counts. By begin, launch, rollout; the retention."""
+        return f"{self.prefix}:rollout:{rollout}"
+
+    def rollout_pending(self, rollout: str, provider: str) -> str:
+        """Sorted set: environments of a provider not yet started, by place. By begin, launch, rollout; as above."""
+        return f"{self.prefix}:rollout:{rollout}:pending:{provider}"
+
+    def rollout_specs(self, rollout: str) -> str:
+        """Hash: JSON of what is declared, of each environment not yet started. By begin, launch, rollout; as above."""
+        return f"{self.prefix}:rollout:{rollout}:specs"
+
+    def rollout_slots(self, rollout: str) -> str:
+        """Hash: environments whose run goes on, and that run. Written by launch, rollout; as above."""
+        return f"{self.prefix}:rollout:{rollout}:slots"
+
+    def rollout_outcomes(self, rollout: str) -> str:
+        """Hash: environments that ended or were left out, JSON of how. Written by rollout; as above."""
+        return f"{self.prefix}:rollout:{rollout}:outcomes"
+
+    def rollout_events(self, rollout: str) -> str:
+        """Stream: what happened to a rollout, about 1,000 entries. Written by begin, rollout; as above."""
+        return f"{self.prefix}:rollout:{rollout}:events"
+
     def log(self, run: str) -> str:
         """Stream: what the run's programs printed: step, attempt, text. Written by the worker; for the retention."""
         return f"{self.prefix}:log:{run}"

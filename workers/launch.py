@@ -22,16 +22,19 @@ from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import RUN, Workflow
 from workers import callbacks, chain, restarts
 from workers.connection import Script, nonce
-from workers.keys import moved
+from workers.keys import Keys, moved
 from workers.records import RunRecord
-from workers.refusals import BusyError, ConflictError, HeldError, NotFoundError, RefusedError, other_schema
+from workers.refusals import BusyError, ConflictError, HeldError, NotFoundError, RefusedError, SlotError, other_schema
 from workers.runtime import Base
 from workers.tracker import Place
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to do with an environment. workflows: in order, each after the one before. revision: None means any."""
+    """What to do with an environment. workflows: in order, each after the one before. revision: None means any.
+
+    rollout: what it is a part of, or empty.
+    """
 
     environment: EnvironmentSpec
     workflows: tuple[str, ...]
@@ -39,6 +42,7 @@ class Request:
     trigger: str
     options: Options = field(default_factory=Options)
     revision: int | None = None
+    rollout: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,14 @@ class Resumption:
 
     spec: what is declared now; None: as then. options: in place of the run's own.
     skip: why that step is left out, in words; empty: it is not.
+    rollout: what it is a part of, or empty; it needs `spec`.
     """
 
     step: str | None = None
     spec: EnvironmentSpec | None = None
     options: Options | None = None
     skip: str = ""
+    rollout: str = ""
 
 
 class Launcher:
@@ -68,6 +74,7 @@ class Launcher:
 
         Raises:
             BusyError, RefusedError, ConflictError: the environment's state does not allow it.
+            SlotError: its rollout does not start it now.
             redis.RedisError, kombu.exceptions.OperationalError: Redis does not answer.
         """
         workflows = [WORKFLOWS[name] for name in request.workflows]
@@ -76,6 +83,7 @@ class Launcher:
             "options": json.dumps(dataclasses.asdict(request.options)),
             "revision": "" if request.revision is None else str(request.revision),
             "sources": [state.value for state in states.sources(workflows[0].running)],
+            "rollout": _rollout(request.rollout, request.environment),
             "runs": [
                 _run_fields(run, workflow, request.environment) for run, workflow in zip(ids, workflows, strict=True)
             ],
@@ -96,6 +104,7 @@ class Launcher:
         content = self._content(wish.spec, user, f"resume by {user}") | {
             "environment": record.environment,
             "revision": "",
+            "rollout": _rollout(wish.rollout, wish.spec),
             "resume": {
                 "epoch": str(record.epoch),
                 "index": index,
@@ -124,6 +133,7 @@ class Launcher:
         names = (
             *moved(keys, ids[0], environment),
             *(keys.run(ids[-1]), keys.environments(), keys.runs(environment)),
+            *_rollout_keys(keys, content["rollout"]),
         )
         answer = self._script(names, nonce(), json.dumps(content))
         if answer[0] == "busy":
@@ -158,6 +168,8 @@ class Launcher:
         what, detail = answer[0], answer[1]
         if what == "busy":
             raise busy(self._base.store.run(detail))
+        if what == "slot":
+            raise SlotError(detail)
         if what == "held":
             advice = f"its last worker's tools may still be ending; try again in {float(detail):.0f} s"
             raise HeldError(f"environment {environment} is held", advice, float(detail))
@@ -213,6 +225,18 @@ def busy(record: RunRecord, seconds: float | None = None) -> BusyError:
         return BusyError(held, f"`stepmark status {record.environment}` shows it", record.environment, record.run)
     advice = f"its worker may still be at work; try again in {seconds:.0f} s"
     return BusyError(held, advice, record.environment, record.run)
+
+
+def _rollout(rollout: str, environment: EnvironmentSpec | None) -> dict[str, str] | str:
+    return {"id": rollout, "provider": environment.provider.name} if rollout and environment else ""
+
+
+def _rollout_keys(keys: Keys, rollout: dict[str, str] | str) -> tuple[str, ...]:
+    if isinstance(rollout, str):
+        return ()
+    name, provider = rollout["id"], rollout["provider"]
+    pending = keys.rollout_pending(name, provider)
+    return keys.rollout(name), pending, keys.rollout_slots(name), keys.rollout_specs(name)
 
 
 def _deadline_seconds(workflow: Workflow, environment: EnvironmentSpec) -> float:

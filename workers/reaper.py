@@ -19,6 +19,7 @@ from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
 from workers.records import RunRecord
+from workers.rollouts import Rollouts
 from workers.runtime import Base
 from workers.tracker import Answer, Why
 
@@ -37,6 +38,7 @@ class Reaper:
     def __init__(self, base: Base, app: Celery) -> None:
         self._base = base
         self._app = app
+        self._rollouts = Rollouts(base, app)
         self._overtaken: dict[str, tuple[int | None, float]] = {}
         self._page = 0
 
@@ -52,7 +54,8 @@ class Reaper:
         self._end_cancelled()
         for record in self._runs(self._until(keys.deadlines(), now)):
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
-                self._help(record, partial(callbacks.late, self._base, record))
+                self._help(record.run, partial(callbacks.late, self._base, record))
+        self._advance_rollouts()
         if self._base.client.exists(keys.paused()):
             return
         for record in self._runs(self._until(keys.retries(), now)):
@@ -63,11 +66,15 @@ class Reaper:
         self._take_over(now)
         self._send_again(now)
 
+    def _advance_rollouts(self) -> None:
+        for record in self._rollouts.store.live():
+            self._help(record.rollout, partial(self._rollouts.look, record.rollout))
+
     def _end_cancelled(self) -> None:
         marks = cast("dict[str, str]", self._base.client.hgetall(self._base.keys.cancels()))
         for record in self._runs(marks):
             if record.display is not RunStatus.RUNNING and record.live:
-                self._help(record, partial(callbacks.cancelled, self._base, record, marks[record.run]))
+                self._help(record.run, partial(callbacks.cancelled, self._base, record, marks[record.run]))
 
     def _take_over(self, now: float) -> None:
         """Runs whose lease has lapsed for so long that their guards must have ended their tools."""
@@ -105,17 +112,17 @@ class Reaper:
                 self._go_on(lost[run], Why.SENT_AGAIN)
 
     def _go_on(self, record: RunRecord, why: Why) -> None:
-        self._help(record, partial(self._decide, record, why))
+        self._help(record.run, partial(self._decide, record, why))
 
-    def _help(self, record: RunRecord, act: Callable[[], Answer]) -> None:
+    def _help(self, which: str, act: Callable[[], object]) -> None:
         try:
             act()
         except OperationalError as error:
-            logger.warning("Run %s is due, but its messages cannot be sent: %s", record.run, error)
+            logger.warning("%s is due, but its messages cannot be sent: %s", which, error)
         except redis.RedisError:
             raise
         except Exception:  # one run that cannot be helped must not keep it from the others
-            logger.exception("Run %s could not be helped", record.run)
+            logger.exception("%s could not be helped", which)
 
     def _decide(self, record: RunRecord, why: Why) -> Answer:
         step = succession.step_of(record)

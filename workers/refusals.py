@@ -44,6 +44,10 @@ class HeldError(RefusedError):
         self.seconds = seconds
 
 
+class SlotError(RefusedError):
+    """The rollout does not start the environment now. Arguments: as RefusedError; `problem` is the script's word."""
+
+
 class ConflictError(RefusedError):
     """Somebody else changed it since it was read."""
 
@@ -68,3 +72,15 @@ class NotFoundError(StepmarkError):
 
     def __str__(self) -> str:
         return f"there is no {self.what}"
+
+
+def kind(error: StepmarkError) -> str:
+    """A refusal in one word, for programs."""
+    words = ((BusyError, "busy"), (LackingError, "lacking"), (ConflictError, "conflict"), (RefusedError, "refused"))
+    found = next((word for shape, word in words if isinstance(error, shape)), None)
+    return found or ("not-found" if isinstance(error, NotFoundError) else error.kind.value)
+
+
+def advice(error: StepmarkError) -> str:
+    """What to do about it."""
+    return error.advice if isinstance(error, RefusedError | NotFoundError) else error.help

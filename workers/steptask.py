@@ -25,13 +25,13 @@ from tasks.facts import Facts, as_made
 from tasks.identity import SCHEMA, StepIdentity, other_schema
 from tasks.result import Ending, Result
 from tasks.workflows import WORKFLOWS
-from workers import callbacks, chain, classify, runtime, succession, workspaces
+from workers import callbacks, chain, classify, rollouts, runtime, succession, workspaces
 from workers.connection import insist, nonce
 from workers.leases import Hold
 from workers.runlog import RunLog
 from workers.runtime import Runtime
 from workers.tofustate import Owner
-from workers.tracker import Execution, Place, StaleError
+from workers.tracker import Execution, Place, Slot, StaleError
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,10 @@ class TrackedTask(Task):
                 raise Ignore(str(error)) from error
             except BaseException as error:  # noqa: BLE001 - a pool of threads would tell nobody of some
                 raise self._told(error) from None
-        if following:
+        if isinstance(following, Place):
             chain.send(self.app, following)
+        elif following:
+            rollouts.free(runtime.current(), self.app, following)
         return None
 
     def after_return(self, *_: Any) -> None:
@@ -128,8 +130,8 @@ class Performance:
     redact: Redactor
     _left: threading.Event = dataclasses.field(default_factory=threading.Event)
 
-    def perform(self, body: Body) -> Place | None:
-        """Run `body` under the lease, keep what it changed, and record its end. Where another run goes on, if so."""
+    def perform(self, body: Body) -> Place | Slot | None:
+        """Run `body` under the lease, keep what it changed, and record its end; gives what `Tracker.end` does."""
         message = self.execution.identity
         log = RunLog(
             self.runtime.client,

@@ -20,6 +20,8 @@ from workers.refusals import NotFoundError, other_schema
 logger = logging.getLogger(__name__)
 
 _SENDING_SECONDS = 2.0
+# Of quick steps one may end in each of several readings; a run that has lost its lease for good stays without.
+_READINGS = 5
 
 
 class Store:
@@ -77,9 +79,13 @@ class Store:
     def runs(self, ids: Iterable[str]) -> Mapping[str, RunRecord]:
         """Those of the runs that exist, by id. Runs that another version keeps are left out: they are for it."""
         found = self._read_runs(ids)
-        # A running run has a lease; one without has ended, or gone on, between the two readings.
-        moved = [run for run, record in found.items() if record.status is RunStatus.RUNNING and not record.lease_until]
-        return {**found, **self._read_runs(moved)} if moved else found
+        for _ in range(_READINGS):
+            # A running run has a lease; one without has ended, or gone on, between the two readings.
+            moved = [run for run, each in found.items() if each.status is RunStatus.RUNNING and not each.lease_until]
+            if not moved:
+                break
+            found |= self._read_runs(moved)
+        return found
 
     def _read_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
         read = self._hashes(map(self.keys.run, ids))

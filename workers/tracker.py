@@ -67,6 +67,14 @@ class Place:
     index: int
 
 
+@dataclass(frozen=True)
+class Slot:
+    """The slot that an environment holds in a rollout for as long as its run goes on."""
+
+    rollout: str
+    environment: str
+
+
 class Why(StrEnum):
     """Why a live run goes on under a new epoch."""
 
@@ -134,9 +142,10 @@ class Tracker:
             facts=store.parse_facts(dict(zip(facts[::2], facts[1::2], strict=True))),
         )
 
-    def end(self, execution: Execution, result: Result, once: str = "") -> Place | None:
+    def end(self, execution: Execution, result: Result, once: str = "") -> Place | Slot | None:
         """Record that the step ended well. The place to send messages for, if another run goes on from here.
 
+        Or the slot that is free now, if it was the last step of a rollout's run.
         once: a nonce; asked again with the same one, it answers the same. Empty: one is drawn.
 
         Raises:
@@ -155,7 +164,7 @@ class Tracker:
         )
         what, *rest = _granted(answer)
         if what != "then":
-            return None
+            return Slot(rest[0], message.environment) if rest else None
         run, token, epoch, delivery, workflow = rest
         return Place(run, token, int(epoch), int(delivery), message.environment, workflow, 1)
 

@@ -16,8 +16,9 @@ from tasks.identity import StepIdentity
 from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
 from tests.support import poll
-from workers import callbacks, connection, runtime
+from workers import callbacks, connection, errback, runtime
 from workers.launch import Launcher, Resumption
+from workers.records import RunRecord
 from workers.refusals import BusyError, RefusedError
 from workers.runtime import Base
 from workers.tracker import Execution, Place, StaleError
@@ -278,7 +279,7 @@ def test_a_duplicate_that_fails_before_its_start_harms_nobody(base: Base, place:
     before = snapshot(base)
     duplicate = SimpleNamespace(headers=message(place).headers(), hostname="w1@test")
 
-    callbacks.chain_failed(duplicate, ConfigurationError("no encryption key"), None)
+    errback.chain_failed(duplicate, ConfigurationError("no encryption key"), None)
 
     assert snapshot(base) == before
     assert base.store.run(place.run).execution == execution.name
@@ -347,3 +348,18 @@ def test_a_run_whose_successor_is_gone_ends(base: Base, launcher: Launcher) -> N
         assert base.tracker.end(execution, Result(execution.facts)) is None
 
     assert base.store.environment("web-1").run is None
+
+
+def test_a_run_that_goes_on_between_the_readings_is_not_taken_for_lost(base: Base, execution: Execution) -> None:
+    """Its steps are so quick that in each reading of its lease the step read before has ended."""
+    read, steps = base.store._read_runs, iter(range(2, 5))
+
+    def reading(ids: object) -> dict[str, RunRecord]:
+        found = read([execution.identity.run])
+        if (index := next(steps, None)) is None:
+            return found
+        return {run: record.model_copy(update={"lease_until": None, "index": index}) for run, record in found.items()}
+
+    base.store._read_runs = reading  # type: ignore[assignment,method-assign]
+
+    assert base.store.run(execution.identity.run).display is RunStatus.RUNNING

@@ -15,6 +15,7 @@ from config import fleet
 from config.layers import SECTIONS
 from config.parameters import Model, Parameters
 from config.providers import registry
+from config.rollout import Policy
 from config.schedules import Schedule
 from config.settings import Settings
 from tasks import fleetcheck
@@ -56,6 +57,9 @@ def rows(text: str, heading: str) -> list[list[str]]:
 
 def first_words(text: str, heading: str) -> set[str]:
     return {word for row in rows(text, heading) for word in CODE.findall(row[0])}
+
+
+POLICY = "--max-parallel --per-provider --canary --canary-then --batch --budget --deadline"
 
 
 def outside_blocks(text: str) -> str:
@@ -122,7 +126,8 @@ def test_options(command: str) -> None:
     options = {max(parameter.opts, key=len) for parameter in found.params if parameter.opts[0].startswith("-")}
     options |= {option for parameter in found.params for option in parameter.secondary_opts}
     synopsis = next(row[0] for row in rows(page("reference/cli.md"), "| synopsis") if f"stepmark {command}" in row[0])
-    synopsis = synopsis.replace("[SELECT]", "--env --group --label")
+    synopsis = synopsis.replace("[SELECT]", "--env --group --label --failed --only-step --only-kind")
+    synopsis = synopsis.replace("[POLICY]", POLICY)
 
     assert set(re.findall(r"--[a-z-]+", synopsis)) == options - {"--json"}
 
@@ -207,7 +212,7 @@ def test_keys() -> None:
 def key(method: str) -> str:
     """The key as the page writes it: ID for what a run or a trace is called."""
     made = getattr(Keys("-"), method)
-    arguments = {"name": "NAME", "run": "ID", "trace": "ID"}
+    arguments = {"name": "NAME", "run": "ID", "trace": "ID", "rollout": "ID", "provider": "PROVIDER"}
     return str(made(*(arguments[name] for name in inspect.signature(made).parameters))).removeprefix("-:")
 
 
@@ -236,6 +241,7 @@ def test_sections_of_the_fleet_file() -> None:
         ("### `ssh`", set(fleet.Ssh.model_fields)),
         ("### `parameters`", set(leaves(Parameters))),
         ("## `schedules`", set(Schedule.model_fields)),
+        ("## `rollout`", set(Policy.model_fields)),
         *((f"### `{name}`", set(model.model_fields) - {"name"}) for name, model in registry.models().items()),
     ],
 )

@@ -12,14 +12,17 @@ from rich.markup import escape
 
 from config.errors import ConfigError
 from config.fleet import EnvironmentSpec
+from config.rollout import Policy
 from tasks.errors import Kind
 from workers import leaving, readiness, verbs
-from workers.cli import checking, choosing, connect, enqueue, options, output, preview
+from workers.cli import checking, choosing, connect, enqueue, options, output, preview, rolling
 from workers.cli.enqueue import Manner, Start
 from workers.cli.going import GoingOn, Wish
 from workers.durations import Durations
 from workers.preview import Preview, Previews, Question
 from workers.records import RunRecord
+from workers.rolloutdraft import RolloutRequest
+from workers.rollouts import RESUME
 from workers.runtime import Base
 
 ChangedFleet = Annotated[
@@ -88,7 +91,10 @@ def retry(
     elif failed and not dry_run:
         _ask(records, yes=yes)
     manner = Manner(detach, as_json, check=not no_check)
-    return _go_on(base, records, Wish(fleet, step, nothing_made), manner, dry_run=dry_run)
+    wish = Wish(fleet, step, nothing_made)
+    # What is said of one run, and no other, is no rollout: from where it goes on, and what its apply has made.
+    rolled = failed and len(records) > 1 and not step and not nothing_made
+    return _go_on(base, records, wish, manner, dry_run=dry_run, rolled=rolled)
 
 
 def skip(
@@ -114,7 +120,15 @@ def _last_runs(base: Base, names: list[str]) -> dict[str, RunRecord]:
     return {name: connect.last_run(base, base.store.environment(name)) for name in dict.fromkeys(names)}
 
 
-def _go_on(base: Base, records: Mapping[str, RunRecord], wish: Wish, manner: Manner, *, dry_run: bool = False) -> int:
+def _go_on(
+    base: Base,
+    records: Mapping[str, RunRecord],
+    wish: Wish,
+    manner: Manner,
+    *,
+    dry_run: bool = False,
+    rolled: bool = False,
+) -> int:
     declared = _declared(wish.fleet, list(records))
     question = Question(wish.step, used=wish.fleet is not None, nothing_made=wish.nothing_made)
     durations = Durations(base) if dry_run else None
@@ -124,7 +138,31 @@ def _go_on(base: Base, records: Mapping[str, RunRecord], wish: Wish, manner: Man
         return preview.show(shown, as_json=manner.as_json)
     if not manner.as_json:
         _tell(shown)
+    if rolled:
+        return _roll(base, records, wish, declared, manner)
     return enqueue.finish(base, _starts(base, records, wish, declared if wish.fleet else {}, manner), manner)
+
+
+def _roll(
+    base: Base, records: Mapping[str, RunRecord], wish: Wish, declared: Mapping[str, EnvironmentSpec], manner: Manner
+) -> int:
+    """Have them go on as a rollout, by the policy of the fleet file if one is there."""
+    specs = {name: connect.spec(base.store.environment(name)) for name in records}
+    if wish.fleet:
+        specs |= declared
+    wanted = {name: readiness.wanted_from(base, record, None, specs[name]) for name, record in records.items()}
+    user = verbs.whoami()
+    lacking = checking.lacking(base, wanted) if manner.check else {}
+    policy = _policy(wish.fleet)
+    request = RolloutRequest(RESUME, tuple(specs.values()), user, f"retry by {user}", policy, left_out=lacking)
+    return rolling.roll(base, request, manner)
+
+
+def _policy(fleet: Path | None) -> Policy:
+    try:
+        return options.load(fleet).rollout
+    except (ConfigError, OSError):
+        return Policy()
 
 
 def _starts(
@@ -143,7 +181,7 @@ def _starts(
 def _declared(fleet: Path | None, names: list[str]) -> dict[str, EnvironmentSpec]:
     """What a fleet file declares now, by name: the one that is given, or what there is of the usual one."""
     if fleet is not None:
-        return {spec.name: spec for spec in options.Chosen(fleet, names, None, None).specs()}
+        return {spec.name: spec for spec in options.Chosen(fleet, names).specs()}
     try:
         return {spec.name: spec for spec in options.load(None).environments if spec.name in names}
     except (ConfigError, OSError):

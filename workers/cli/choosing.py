@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
+from config.fleet import EnvironmentSpec
 from tasks.errors import Kind
 from tasks.failure import RunStatus
 from tasks.workflows import WORKFLOWS
-from workers.cli import connect
+from workers.cli import connect, output
 from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
 
-_STEPS = tuple(dict.fromkeys(step.name for workflow in WORKFLOWS.values() for step in workflow.steps))
+STEPS = tuple(dict.fromkeys(step.name for workflow in WORKFLOWS.values() for step in workflow.steps))
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,46 @@ class Failed:
         return run.failure.error_kind is self.kind
 
 
+@dataclass(frozen=True)
+class Failures:
+    """Which failures a launch is for; nothing said: for all environments, failed or not."""
+
+    failed: Annotated[bool, typer.Option("--failed", help="Only those whose last run failed.")] = False
+    only_step: Annotated[
+        str | None, typer.Option("--only-step", metavar="STEP", help="With --failed: only at this step.")
+    ] = None
+    only_kind: Annotated[
+        Kind | None, typer.Option("--only-kind", metavar="KIND", help="With --failed: only of this kind.")
+    ] = None
+
+    def check(self) -> None:
+        """See that what was said makes sense together.
+
+        Raises:
+            typer.BadParameter: it does not.
+        """
+        if (self.only_step or self.only_kind) and not self.failed:
+            raise typer.BadParameter("--only-step and --only-kind go with --failed", param_hint="--failed")
+        _known(self.only_step, "--only-step")
+
+    def of(self, base: Base, specs: tuple[EnvironmentSpec, ...]) -> tuple[EnvironmentSpec, ...]:
+        """Those of the environments that are meant; says so if they are none."""
+        if not self.failed:
+            return specs
+        runs = Failed(self.only_step, self.only_kind, (), {}, ()).runs(base)
+        found = tuple(spec for spec in specs if spec.name in runs)
+        if not found:
+            output.err().print("No environment's last run failed so: there is nothing to launch.")
+        return found
+
+
 def check(asked: Failed, step: str | None, *, all_failed: bool) -> None:
     """See that the options of `retry` make sense together.
 
     Raises:
         typer.BadParameter: they do not.
     """
-    if asked.step and asked.step not in _STEPS:
-        raise typer.BadParameter(f"{asked.step!r} is no step; steps are: {', '.join(_STEPS)}", param_hint="--step")
+    _known(asked.step, "--step")
     if all_failed:
         return
     if not asked.environments:
@@ -70,3 +104,8 @@ def check(asked: Failed, step: str | None, *, all_failed: bool) -> None:
         )
     if asked.step or asked.kind or asked.groups or asked.labels:
         raise typer.BadParameter("--step, --kind, --group and --label go with --failed", param_hint="retry")
+
+
+def _known(step: str | None, option: str) -> None:
+    if step and step not in STEPS:
+        raise typer.BadParameter(f"{step!r} is no step; steps are: {', '.join(STEPS)}", param_hint=option)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,12 +15,18 @@ from config.fleet import EnvironmentSpec
 from tasks.context import Options
 from tasks.failure import RunStatus
 from workers import celery, readiness, runlog, verbs
-from workers.cli import checking, connect, enqueue, options, output
+from workers.cli import checking, connect, enqueue, options, output, rolling
+from workers.cli.choosing import Failures
 from workers.cli.enqueue import Manner, Start
 from workers.cli.options import Chosen
+from workers.cli.policy import PolicyFlags
+from workers.cli.reports import Exit
+from workers.cli.spread import spread
 from workers.launch import Launcher, Request
 from workers.records import EnvironmentRecord, RunRecord
 from workers.refusals import BusyError
+from workers.rolloutdraft import RolloutRequest
+from workers.rolloutrecord import Outcome
 from workers.runtime import Base
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -27,29 +34,31 @@ Plan = Annotated[bool, typer.Option("--plan", help="Stop before anything is chan
 _PLAN_STEP = "opentofu-plan"
 
 
+@spread
 def up(
-    fleet: options.FleetFile = None,
-    env: options.Env = None,
-    group: options.Group = None,
-    label: options.Label = None,
+    chosen: Chosen,
+    failed: Failures,
+    policy: PolicyFlags,
     allow_destroy: options.AllowDestroy = False,
     detach: options.Detach = False,
     no_check: options.NoCheck = False,
     as_json: options.Json = False,
 ) -> int:
-    """Provision (or register) the environments of a fleet, then configure them.
+    """Provision (or register) the environments of a fleet, then configure them. Of several it is a rollout.
 
     Example: stepmark up examples/demo.yaml --group web
+
+    Example: stepmark up fleet.yaml --canary 5% --batch 100 --budget 10 --budget opentofu-apply/quota=1
     """
-    specs = Chosen(fleet, env, group, label).specs()
-    return _launch("up", specs, Options(allow_destroy=allow_destroy), Manner(detach, as_json, check=not no_check))
+    manner = Manner(detach, as_json, check=not no_check)
+    return _launch("up", Wanted(chosen, failed, policy, Options(allow_destroy=allow_destroy)), manner)
 
 
+@spread
 def provision(
-    fleet: options.FleetFile = None,
-    env: options.Env = None,
-    group: options.Group = None,
-    label: options.Label = None,
+    chosen: Chosen,
+    failed: Failures,
+    policy: PolicyFlags,
     plan: Plan = False,
     allow_destroy: options.AllowDestroy = False,
     detach: options.Detach = False,
@@ -60,18 +69,18 @@ def provision(
 
     Example: stepmark provision fleet.yaml --env web-1 --plan
     """
-    specs = Chosen(fleet, env, group, label).specs()
     if plan and detach:
         raise typer.BadParameter("a plan is shown when it is made: leave out --detach", param_hint="--plan")
-    chosen, manner = Options(allow_destroy=allow_destroy), Manner(detach, as_json, check=not no_check)
-    return _plan(specs, chosen, manner) if plan else _launch("provision", specs, chosen, manner)
+    manner = Manner(detach, as_json, check=not no_check)
+    wanted = Wanted(chosen, failed, policy, Options(allow_destroy=allow_destroy))
+    return _plan(wanted, manner) if plan else _launch("provision", wanted, manner)
 
 
+@spread
 def configure(
-    fleet: options.FleetFile = None,
-    env: options.Env = None,
-    group: options.Group = None,
-    label: options.Label = None,
+    chosen: Chosen,
+    failed: Failures,
+    policy: PolicyFlags,
     detach: options.Detach = False,
     no_check: options.NoCheck = False,
     as_json: options.Json = False,
@@ -80,15 +89,14 @@ def configure(
 
     Example: stepmark configure fleet.yaml --label tier=web
     """
-    specs = Chosen(fleet, env, group, label).specs()
-    return _launch("configure", specs, Options(), Manner(detach, as_json, check=not no_check))
+    return _launch("configure", Wanted(chosen, failed, policy), Manner(detach, as_json, check=not no_check))
 
 
+@spread
 def register(
-    fleet: options.FleetFile = None,
-    env: options.Env = None,
-    group: options.Group = None,
-    label: options.Label = None,
+    chosen: Chosen,
+    failed: Failures,
+    policy: PolicyFlags,
     detach: options.Detach = False,
     no_check: options.NoCheck = False,
     as_json: options.Json = False,
@@ -97,8 +105,7 @@ def register(
 
     Example: stepmark register fleet.yaml --env old-1
     """
-    specs = Chosen(fleet, env, group, label).specs()
-    return _launch("register", specs, Options(), Manner(detach, as_json, check=not no_check))
+    return _launch("register", Wanted(chosen, failed, policy), Manner(detach, as_json, check=not no_check))
 
 
 def destroy(
@@ -123,9 +130,38 @@ def destroy(
     return enqueue.finish(base, _starts(base, "destroy", specs, Options(), manner), manner)
 
 
-def _launch(verb: str, specs: Iterable[EnvironmentSpec], chosen: Options, manner: Manner) -> int:
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be launched, as the operator said it."""
+
+    chosen: Chosen
+    failed: Failures
+    policy: PolicyFlags
+    options: Options = field(default_factory=Options)
+
+
+def _launch(verb: str, wanted: Wanted, manner: Manner) -> int:
+    """Launch over what is wanted: over one environment directly, over several as a rollout."""
+    fleet = wanted.chosen.read()
+    policy = wanted.policy.over(fleet.rollout)
+    specs = wanted.chosen.of(fleet)
+    wanted.failed.check()
     base = connect.base()
-    return enqueue.finish(base, _starts(base, verb, specs, chosen, manner), manner)
+    specs = wanted.failed.of(base, specs)
+    if len(specs) < 2 and not wanted.policy.given:
+        return enqueue.finish(base, _starts(base, verb, specs, wanted.options, manner), manner)
+    if not specs:
+        return Exit.OK
+    user = verbs.whoami()
+    lacking = _lacking(base, verb, specs) if manner.check else {}
+    request = RolloutRequest(verb, specs, user, f"{verb} by {user}", policy, wanted.options, lacking)
+    return rolling.roll(base, request, manner)
+
+
+def _lacking(base: Base, verb: str, specs: Iterable[EnvironmentSpec]) -> dict[str, Outcome]:
+    """Those whose workers lack something that they need."""
+    items = {spec.name: readiness.wanted(base, spec, verbs.workflows(verb, spec)) for spec in specs}
+    return checking.lacking(base, items)
 
 
 def _starts(
@@ -166,9 +202,12 @@ def _ask(records: list[EnvironmentRecord]) -> None:
         raise typer.Abort
 
 
-def _plan(specs: tuple[EnvironmentSpec, ...], chosen: Options, manner: Manner) -> int:
+def _plan(wanted: Wanted, manner: Manner) -> int:
+    specs = wanted.chosen.specs()
+    wanted.failed.check()
     base = connect.base()
-    found, interrupted = enqueue.Enqueued(base, _starts(base, "plan", specs, chosen, manner), manner).perform()
+    starts = _starts(base, "plan", wanted.failed.of(base, specs), wanted.options, manner)
+    found, interrupted = enqueue.Enqueued(base, starts, manner).perform()
     plans = {outcome.environment: _made(base, outcome.run) for outcome in found if outcome.run}
     if not manner.as_json:
         for name, plan in plans.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -24,6 +24,15 @@ _COMPLETION_SECONDS = 0.5
 
 def complete_environment(incomplete: str) -> list[str]:
     """The environments in Redis whose names begin so; none if it does not answer at once."""
+    return _begin(incomplete, lambda client, keys: client.smembers(keys.environments()))
+
+
+def complete_rollout(incomplete: str) -> list[str]:
+    """The rollouts in Redis whose ids begin so; none if it does not answer at once."""
+    return _begin(incomplete, lambda client, keys: client.zrange(keys.rollouts(), 0, -1))
+
+
+def _begin(incomplete: str, read: Callable[[redis.Redis, Keys], object]) -> list[str]:
     try:
         settings = settings_module.load()
         with redis.Redis.from_url(
@@ -32,7 +41,7 @@ def complete_environment(incomplete: str) -> list[str]:
             socket_timeout=_COMPLETION_SECONDS,
             socket_connect_timeout=_COMPLETION_SECONDS,
         ) as client:
-            names = cast("set[str]", client.smembers(Keys(settings.key_prefix).environments()))
+            names = cast("set[str]", read(client, Keys(settings.key_prefix)))
     except (redis.RedisError, ConfigError, StepmarkError, ValueError):  # pydantic's are ValueErrors
         return []
     return sorted(name for name in names if name.startswith(incomplete))
@@ -69,10 +78,29 @@ Environments = Annotated[
 class Chosen:
     """What the operator chose of a fleet, on the command line."""
 
-    file: Path | None
-    environments: Sequence[str] | None
-    groups: Sequence[str] | None
-    labels: Sequence[str] | None
+    fleet: FleetFile = None
+    env: Env = None
+    group: Group = None
+    label: Label = None
+
+    def read(self) -> Fleet:
+        """The fleet.
+
+        Raises:
+            FleetFileError: the file cannot be used.
+        """
+        return load(self.fleet)
+
+    def of(self, fleet: Fleet) -> tuple[EnvironmentSpec, ...]:
+        """The chosen environments, in the order of the file.
+
+        Raises:
+            SelectionError: the choice means none, or what there is not.
+        """
+        selection = Selection.model_construct(  # a name of another form is an unknown one
+            environments=tuple(self.env or ()), groups=tuple(self.group or ()), labels=labels(self.label)
+        )
+        return fleet.select(selection)
 
     def specs(self) -> tuple[EnvironmentSpec, ...]:
         """The chosen environments, in the order of the file.
@@ -80,10 +108,7 @@ class Chosen:
         Raises:
             FleetFileError, SelectionError: the file or the choice cannot be used.
         """
-        selection = Selection.model_construct(  # a name of another form is an unknown one
-            environments=tuple(self.environments or ()), groups=tuple(self.groups or ()), labels=labels(self.labels)
-        )
-        return load(self.file).select(selection)
+        return self.of(self.read())
 
 
 def labels(given: Sequence[str] | None) -> dict[str, str]:

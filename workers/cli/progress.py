@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from workers.cli.watch import News
 from workers.records import RunRecord
 
 _FRAME_LINES = 6
+_HEADLINE_SECONDS = 5.0
 _ORDER = (
     *(RunStatus.LOST, RunStatus.FAILED, RunStatus.CANCELLED),
     *(RunStatus.WAITING, RunStatus.RUNNING, RunStatus.QUEUED),
@@ -30,11 +32,15 @@ _ORDER = (
 
 @dataclass(frozen=True)
 class View:
-    """What is shown beside the news: where the runs are, what lies around them, and a warning or nothing."""
+    """What is shown beside the news: where the runs are, what lies around them, and a warning or nothing.
+
+    headline: of all of them together, with colours; or nothing.
+    """
 
     records: Sequence[RunRecord]
     outlook: Outlook
     warning: str = ""
+    headline: str = ""
 
 
 class Display(Protocol):
@@ -57,11 +63,12 @@ def display(console: Console) -> Display:
 
 
 class Lines:
-    """One line an event; a warning once, and once an epoch that a run is lost."""
+    """One line an event; a warning once, once an epoch that a run is lost, and every few seconds the headline."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._warned = ""
+        self._headline, self._said_at = "", 0.0
         self._lost: set[tuple[str, int]] = set()
 
     def __enter__(self) -> Lines:
@@ -83,6 +90,9 @@ class Lines:
         if view.warning and not self._warned:
             self._console.print(Text(view.warning))
         self._warned = view.warning
+        if view.headline != self._headline and time.monotonic() - self._said_at > _HEADLINE_SECONDS:
+            self._headline, self._said_at = view.headline, time.monotonic()
+            self._console.print(view.headline)
 
 
 class LiveTable:
@@ -108,7 +118,8 @@ class LiveTable:
     def _draw(self, view: View) -> RenderableType:
         room = max(self._console.height - _FRAME_LINES, 3)
         records = view.records if len(view.records) <= room else sorted(view.records, key=_urgency)
-        parts: list[RenderableType] = [table(records[:room], view.outlook)]
+        parts: list[RenderableType] = [Text.from_markup(view.headline)] if view.headline else []
+        parts.append(table(records[:room], view.outlook))
         if hidden := Counter(record.display.value for record in records[room:]):
             parts.append(Text("and " + ", ".join(f"{count} {status}" for status, count in hidden.items()), style="dim"))
         if view.warning:

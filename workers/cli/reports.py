@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from config.errors import ConfigError, FleetFileError
 from tasks.errors import Kind, StepmarkError
-from workers.refusals import BusyError, ConflictError, LackingError, NotFoundError, RefusedError
+from workers import refusals
+from workers.refusals import LackingError, NotFoundError, RefusedError
 
 # Typer's error for a command line that cannot be read; it exports only this subclass of it.
 _COMMAND_LINE: Any = typer.BadParameter.__mro__[2]
@@ -51,7 +52,7 @@ def report(error: BaseException) -> Report | None:
     """What to say of an operator's mistake or of what could not be reached. None: it is a bug of ours."""
     if isinstance(error, RefusedError):
         problems = error.lacks if isinstance(error, LackingError) else ()
-        return Report(Exit.REFUSED, _refusal_kind(error), str(error), error.advice, problems)
+        return Report(Exit.REFUSED, refusals.kind(error), str(error), error.advice, problems)
     if isinstance(error, NotFoundError):
         return Report(Exit.USAGE, "not-found", str(error), error.advice)
     if isinstance(error, StepmarkError):
@@ -74,14 +75,6 @@ def _foreign(error: BaseException) -> Report | None:
     if isinstance(error, typer.Abort):
         return Report(Exit.FAILED, "aborted", "nothing was done")
     return _usage(error)
-
-
-def _refusal_kind(error: RefusedError) -> str:
-    if isinstance(error, BusyError):
-        return "busy"
-    if isinstance(error, LackingError):
-        return "lacking"
-    return "conflict" if isinstance(error, ConflictError) else "refused"
 
 
 def _declaration(error: ConfigError) -> Report:

@@ -26,7 +26,7 @@ end
 
 -- Append what happened to a run's history and to the news of all runs.
 local function event(of, its_events, what, at, extra)
-  local names = {'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt'}
+  local names = {'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt', 'rollout'}
   local values = redis.call('HMGET', of, unpack(names))
   local fields = {'event', what, 'at', at}
   for i, name in ipairs(names) do
@@ -111,4 +111,10 @@ local function left(execution, patience, at)
   if execution == '' then return get(run, 'due_at') + patience - at end
   local lapsed = tonumber(redis.call('ZSCORE', leases, execution)) or 0
   return lapsed + math.max(patience, tonumber(get(run, 'ending_seconds')) or 0) - at
+end
+
+-- The answer of who has ended the run: its rollout, if it has one, is to hear of it.
+local function freed(status)
+  local rollout = get(run, 'rollout')
+  return rollout == '' and {'ok', status} or {'ok', status, rollout}
 end

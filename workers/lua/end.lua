@@ -1,7 +1,7 @@
 -- end: a step has ended well. Its facts are kept, and the next step is due before its message is published.
 -- KEYS 13 next run, 14 its events
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds, [fact, value …]
--- Answer: ok next | ok done | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
+-- Answer: ok next | ok done [ROLLOUT] | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
 local next_run, next_events = unpack(KEYS, 13)
 local nonce, token, epoch, execution, ending, note, retention = unpack(ARGV, 1, 7)
 
@@ -38,7 +38,7 @@ end
 event(run, run_events, 'run-ended', at, {'state', done, 'partial', get(run, 'partial'), 'next', get(run, 'next')})
 if get(run, 'next') == '' or redis.call('EXISTS', next_run) == 0 then
   move(done, at, 'run', '', 'partial', partial)
-  return answer('end', nonce, {'ok', 'done'})
+  return answer('end', nonce, freed('done'))
 end
 
 redis.call('HSET', next_run, 'origin_state', done)

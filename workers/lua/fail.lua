@@ -3,7 +3,7 @@
 -- ARGV 1 nonce, 2 request as JSON: token, epoch, index, execution ('' it was due and never started), status, context as JSON, kind, summary, trace,
 --      retry: seconds until it is tried again ('' never), uncertain: nobody knows what the step has done,
 --      hold: seconds in which its tools may still be ending, patience: only if its lease lapsed so many seconds ago ('' at once), retention in seconds
--- Answer: ok STATUS | gone | already STATUS | stale WHY | held SECONDS
+-- Answer: ok STATUS, of a run that has ended [ROLLOUT] | gone | already STATUS | stale WHY | held SECONDS
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
 local index, execution = request.index, request.execution
 
@@ -44,4 +44,4 @@ close(request.status, at, request.retention)
 if get(run, 'next') ~= '' then redis.call('EXPIRE', KEYS[13], request.retention) end
 if get(environment, 'run') == id then move(state, at, 'run', '') end
 event(run, run_events, 'run-failed', at, {'state', state, 'kind', request.kind, 'summary', request.summary, 'status', request.status})
-return answer('fail', nonce, {'ok', request.status})
+return answer('fail', nonce, freed(request.status))

@@ -1,13 +1,31 @@
 -- launch: claim an environment and make a step due.
--- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment
+-- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment; for a rollout: 16 rollout, 17 its pending
+--      environments of the provider, 18 its slots, 19 its specs
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
---      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
+--      rollout {id, provider} ('' none), runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
-local next_run, environments, runs = unpack(KEYS, 13)
+--         | slot WHY: the rollout does not start this environment now
+local next_run, environments, runs, rollout, pending, slots, specs = unpack(KEYS, 13, 19)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
 
 local again = answered('launch', nonce)
 if again then return again end
+
+-- Why a rollout does not start this environment now; nil: it may.
+local function no_slot()
+  if request.rollout == '' then return nil end
+  if get(rollout, 'status') ~= 'running' then return 'the rollout is ' .. get(rollout, 'status') end
+  local place = redis.call('ZSCORE', pending, request.environment)
+  if not place then return 'started' end
+  if tonumber(place) > tonumber(get(rollout, 'wave_end')) then return 'another wave' end
+  if redis.call('HLEN', slots) >= tonumber(get(rollout, 'max_parallel')) then return 'full' end
+  local most = tonumber(cjson.decode(get(rollout, 'per_provider'))[request.rollout.provider])
+  if most and (tonumber(get(rollout, 'live:' .. request.rollout.provider)) or 0) >= most then return 'full' end
+  return nil
+end
+
+local slot = no_slot()
+if slot then return {'slot', slot} end
 
 local at = now()
 local live = get(environment, 'run')
@@ -37,7 +55,21 @@ local function another_provider()
   return known ~= request.provider and known or nil
 end
 
+-- In the same moment: the environment is the rollout's no longer to start, and its run holds a slot.
+local function take_slot()
+  if request.rollout == '' then return end
+  redis.call('ZREM', pending, request.environment)
+  redis.call('HDEL', specs, request.environment)
+  redis.call('HSET', slots, request.environment, get(run, 'run') .. ' ' .. request.rollout.provider)
+  redis.call('HINCRBY', rollout, 'started', 1)
+  redis.call('HINCRBY', rollout, 'live:' .. request.rollout.provider, 1)
+  for _, key in ipairs({run, next_run}) do
+    if redis.call('EXISTS', key) == 1 then redis.call('HSET', key, 'rollout', request.rollout.id) end
+  end
+end
+
 local function ok(what)
+  take_slot()
   event(run, run_events, what, at, {'state', get(run, 'running_state'), 'user', request.user, 'trigger', request.trigger})
   return answer('launch', nonce, {'ok', get(run, 'run'), get(run, 'epoch'), get(run, 'delivery')})
 end

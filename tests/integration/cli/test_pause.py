@@ -74,10 +74,9 @@ def test_a_worker_that_starts_meanwhile_keeps_to_it(
 ) -> None:
     """And what is cancelled while all is paused does not begin afterwards."""
     stepmark("pause", "--reason", "night")
-    runs = [
-        each["run"]
-        for each in stepmark("register", fleet(web_1={}, web_2={}, web_3={}), "--detach", "--json").json["environments"]
-    ]
+    file = fleet(web_1={}, web_2={}, web_3={})
+    launched = [stepmark("register", file, "--env", f"web-{each}", "--detach", "--json") for each in (1, 2, 3)]
+    runs = [said.json["environments"][0]["run"] for said in launched]
     start_worker("-c", "1")
     poll(lambda: base.client.llen("wait") == 0)
     stepmark("cancel", "web-3")

@@ -1,0 +1,1 @@
+"""A fleet whose tools are simulated: the workflows, workers, broker, tracker and rollouts are the real ones."""

@@ -1,0 +1,151 @@
+"""Launches over several environments, and `rollout`, through the command line and real workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+from tests.integration.cli.conftest import Stepmark
+from tests.support import poll
+from workers.cli.reports import Exit
+from workers.rolloutstore import RolloutStore
+from workers.runtime import Base
+
+Fleet = Callable[..., Path]
+Worker = Popen[bytes]
+# `register` goes through ssh.wait, ansible.render, cloudinit.wait
+FAILS_TO_REGISTER = {"fail": "ansible.render"}
+
+
+def many(count: int, **labels: str) -> dict[str, dict[str, str]]:
+    return {f"web_{number}": dict(labels) for number in range(1, count + 1)}
+
+
+def test_a_launch_over_several_is_a_rollout(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    file = fleet(**many(3), bad_1=FAILS_TO_REGISTER)
+
+    said = stepmark("register", file, "--max-parallel", "2")
+
+    assert said.status == Exit.PARTLY
+    assert "register of 4 environments, 2 at a time" in said.err
+    assert "4/4: 3 succeeded, 1 failed" in said.out
+    assert "bad-1: register 2/3 render-ansible-templates: command-execution" in said.out
+    assert said.out.endswith("next: `stepmark retry --failed` goes on with what failed\n")
+    shown = stepmark("rollout", "show")
+    assert "1 failed at render-ansible-templates (command-execution): bad-1" in shown.out
+    listed = stepmark("rollout", "list", "--json").json["rollouts"]
+    assert [(each["verb"], each["status"], each["succeeded"]) for each in listed] == [("register", "failed", 3)]
+
+
+def test_in_json(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    said = stepmark("register", fleet(**many(2)), "--json")
+
+    assert said.status == Exit.OK
+    found = said.json
+    assert (found["rollout"]["status"], found["rollout"]["total"], found["exit_status"]) == ("succeeded", 2, 0)
+    assert [(each["environment"], each["outcome"]) for each in found["environments"]] == [
+        ("web-1", "succeeded"),
+        ("web-2", "succeeded"),
+    ]
+    shown = stepmark("rollout", "show", found["rollout"]["rollout"], "--json").json
+    assert {name: each["status"] for name, each in shown["outcomes"].items()} == {
+        "web-1": "succeeded",
+        "web-2": "succeeded",
+    }
+    assert [each["event"] for each in shown["events"]] == ["begun", "ended"]
+
+
+def test_a_canary_pauses_and_is_resumed(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    said = stepmark("register", fleet(**many(4)), "--canary", "1")
+
+    assert said.status == Exit.PARTLY
+    assert "paused by the canary: it has ended, all well: look, then resume  1/4: 1 succeeded, 3 to come" in said.out
+    assert "`stepmark rollout resume" in said.out
+
+    resumed = stepmark("rollout", "resume", "--reason", "fine")
+
+    assert resumed.status == Exit.OK
+    assert "4/4: 4 succeeded" in resumed.out
+    assert "resumed by" in stepmark("rollout", "show").out
+
+
+def test_a_breached_budget_pauses(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    said = stepmark(
+        "register", fleet(**many(5, **FAILS_TO_REGISTER)), "--max-parallel", "1", "--budget", "command-execution=1"
+    )
+
+    assert said.status == Exit.PARTLY
+    assert "paused by the budget: 2 failures of kind command-execution, 1 tolerated" in said.out
+    assert "2/5: 2 failed, 3 to come" in said.out
+
+
+def test_detached_it_goes_on_by_itself(stepmark: Stepmark, fleet: Fleet, worker: Worker, base: Base) -> None:
+    said = stepmark("register", fleet(**many(5)), "--max-parallel", "1", "--detach")
+
+    assert said.status == Exit.OK
+    word, rollout = said.out.split()
+    store = RolloutStore(base.client, base.keys)
+    assert word == "rollout"
+    poll(lambda: store.rollout(rollout).over, seconds=60)
+    assert store.rollout(rollout).succeeded == 5
+
+
+def test_pause_and_cancel(stepmark: Stepmark, fleet: Fleet) -> None:
+    stepmark("register", fleet(**many(3)), "--max-parallel", "1", "--detach", "--no-check")
+
+    assert "paused by" in stepmark("rollout", "pause", "--reason", "look").out
+    again = stepmark("rollout", "pause")
+    cancelled = stepmark("rollout", "cancel", "--reason", "wrong")
+    over = stepmark("rollout", "resume")
+
+    assert (again.status, over.status) == (Exit.REFUSED, Exit.REFUSED)
+    assert "is paused" in again.err
+    assert "cancelled by" in cancelled.out
+    assert ": wrong  0/3: 1 going on" in cancelled.out
+
+
+def test_cancel_now_cancels_what_goes_on(stepmark: Stepmark, fleet: Fleet, worker: Worker, base: Base) -> None:
+    stepmark("register", fleet(**many(3, fail="ssh.wait", how="wait", last="9")), "--max-parallel", "2", "--detach")
+    store = RolloutStore(base.client, base.keys)
+    rollout = store.newest()
+
+    stepmark("rollout", "cancel", "--now", "--reason", "wrong image")
+
+    assert base.client.hlen(base.keys.cancels()) == 2
+    assert store.rollout(rollout).status.value == "cancelled"
+
+
+def test_only_those_that_failed_so(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    file = fleet(**many(2), bad_1=FAILS_TO_REGISTER, bad_2=FAILS_TO_REGISTER)
+    stepmark("register", file)
+
+    none = stepmark("register", file, "--failed", "--only-kind", "quota")
+    said = stepmark("register", file, "--failed", "--only-kind", "command-execution", "--json")
+
+    assert (none.status, none.out) == (Exit.OK, "")
+    assert "there is nothing to launch" in none.err
+    assert [each["environment"] for each in said.json["environments"]] == ["bad-1", "bad-2"]
+    assert stepmark("register", file, "--only-kind", "quota").status == Exit.USAGE
+
+
+def test_retry_failed_is_a_rollout_of_resumptions(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    stepmark("register", fleet(**many(1), bad_1=FAILS_TO_REGISTER, bad_2=FAILS_TO_REGISTER))
+
+    said = stepmark("retry", "--failed", "--yes", "--json")
+
+    found: dict[str, Any] = said.json
+    assert said.status == Exit.OK
+    assert (found["rollout"]["verb"], found["rollout"]["total"]) == ("resume", 2)
+    assert {each["environment"]: each["outcome"] for each in found["environments"]} == {
+        "bad-1": "succeeded",
+        "bad-2": "succeeded",
+    }
+
+
+def test_there_is_none_yet(stepmark: Stepmark) -> None:
+    assert "There are no rollouts yet" in stepmark("rollout", "list").err
+    said = stepmark("rollout", "show")
+    assert (said.status, "there is no rollout yet" in said.err) == (Exit.USAGE, True)
+    assert stepmark("rollout", "pause", "r123").status == Exit.USAGE

@@ -1,0 +1,232 @@
+"""`rollout`: what becomes of rollouts, and how to pause, resume and cancel them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from config.rollout import Policy
+from workers import celery, rolloutdraft, verbs
+from workers.cli import connect, options, outlook, output, progress, rolling, words
+from workers.cli.enqueue import Manner
+from workers.cli.policy import PolicyFlags
+from workers.cli.reports import Exit
+from workers.cli.rolloutwatch import live_runs
+from workers.cli.spread import spread
+from workers.cli.watch import position
+from workers.refusals import RefusedError
+from workers.rolloutrecord import RolloutRecord
+from workers.rollouts import Rollouts
+from workers.rolloutstore import RolloutStore
+from workers.runtime import Base
+from workers.tracker import Answer
+
+_MOST = 20
+_SHOWN_RUNS = 20
+_SHOWN_EVENTS = 10
+
+Which = Annotated[
+    str | None,
+    typer.Argument(metavar="[ROLLOUT]", help="Its id. Default: the newest.", autocompletion=options.complete_rollout),
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show how it goes on, until it has stopped.")]
+Now = Annotated[bool, typer.Option("--now", help="Cancel the runs that go on, too.")]
+
+app = typer.Typer(
+    name="rollout",
+    help="Look after rollouts: executions of a workflow over many environments.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def listing(as_json: options.Json = False) -> int:
+    """List rollouts, the newest first.
+
+    Example: stepmark rollout list
+    """
+    records = RolloutStore(*_redis(connect.base())).rollouts(_MOST)
+    if as_json:
+        output.emit({"rollouts": [rolling.shape(record) for record in records]})
+    elif records:
+        table = output.table("rollout", "what", "begun", "status", "done", "outcome", whole=("rollout", "begun"))
+        for record in records:
+            table.add_row(*_row(record))
+        output.out().print(table)
+    else:
+        output.err().print("There are no rollouts yet: `stepmark up` over several environments begins one.")
+    return Exit.OK
+
+
+@app.command()
+def show(rollout: Which = None, follow: Follow = False, as_json: options.Json = False) -> int:
+    """Show a rollout: how far it is, what failed, what goes on, and what has happened to it.
+
+    Example: stepmark rollout show --follow
+    """
+    base = connect.base()
+    rollouts = Rollouts(base, celery.app)
+    rollout = rollout or rollouts.store.newest()
+    if follow:
+        rolling.follow(base, rollout, position(base), as_json=as_json)
+    if as_json:
+        output.emit(_shape(rollouts, rollout))
+    else:
+        _print(output.out(), base, rollouts, rollouts.store.rollout(rollout))
+    return Exit.OK
+
+
+@app.command()
+def pause(rollout: Which = None, reason: options.Reason = "", as_json: options.Json = False) -> int:
+    """Let nothing new of a rollout start; what runs goes on to its end.
+
+    Example: stepmark rollout pause --reason "look at web-17 first"
+    """
+    rollouts, rollout = _which(rollout)
+    return _said(rollouts, rollout, rollouts.pause(rollout, verbs.whoami(), reason), as_json=as_json)
+
+
+@app.command()
+@spread
+def resume(
+    policy: PolicyFlags,
+    rollout: Which = None,
+    reason: options.Reason = "",
+    detach: options.Detach = False,
+    as_json: options.Json = False,
+) -> int:
+    """Have a paused rollout go on: the failures that are tolerated and its deadline begin anew.
+
+    Example: stepmark rollout resume --budget 20 --max-parallel 50
+    """
+    if any((policy.canary, policy.canary_then, policy.batch)):
+        raise typer.BadParameter("its waves stay as they were: leave out --canary and --batch", param_hint="resume")
+    rollouts, rollout = _which(rollout)
+    changes = _changes(policy, rollouts.store.rollout(rollout))
+    base, interrupted = connect.base(), False
+    after = position(base)
+    _demand(rollouts, rollout, rollouts.resume(rollout, verbs.whoami(), reason, changes))
+    try:
+        rollouts.advance(rollout)
+        if not detach:
+            rolling.follow(base, rollout, after, as_json=as_json)
+    except KeyboardInterrupt:
+        interrupted = True
+    return rolling.conclude(base, rollouts, rollout, Manner(detach, as_json), interrupted=interrupted)
+
+
+@app.command()
+def cancel(rollout: Which = None, reason: options.Reason = "", now: Now = False, as_json: options.Json = False) -> int:
+    """Let nothing new of a rollout start, ever; what runs goes on to its end, or is cancelled with --now.
+
+    Example: stepmark rollout cancel --reason "wrong image" --now
+    """
+    rollouts, rollout = _which(rollout)
+    base = connect.base()
+    answer = rollouts.cancel(rollout, verbs.whoami(), reason)
+    for record in live_runs(base, rollouts.store, rollout, most=1_000_000) if now else ():
+        base.tracker.cancel(record, verbs.whoami(), reason or f"rollout {rollout} was cancelled")
+    return _said(rollouts, rollout, answer, as_json=as_json)
+
+
+def _redis(base: Base) -> tuple[Any, Any]:
+    return base.client, base.keys
+
+
+def _which(rollout: str | None) -> tuple[Rollouts, str]:
+    """The rollout that is meant.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    rollouts = Rollouts(connect.base(), celery.app)
+    found = rollout or rollouts.store.newest()
+    rollouts.store.rollout(found)
+    return rollouts, found
+
+
+def _demand(rollouts: Rollouts, rollout: str, answer: Answer) -> None:
+    """See that it was done.
+
+    Raises:
+        RefusedError: the rollout's status does not allow it.
+    """
+    if answer[0] != "ok":
+        record = rollouts.store.rollout(rollout)
+        over = ", and has ended" if record.over else ""
+        raise RefusedError(f"rollout {rollout} is {record.status.value}{over}", rolling.advice(record))
+
+
+def _said(rollouts: Rollouts, rollout: str, answer: Answer, *, as_json: bool) -> int:
+    _demand(rollouts, rollout, answer)
+    record = rollouts.store.rollout(rollout)
+    if as_json:
+        output.emit({"rollout": rolling.shape(record)})
+    else:
+        output.out().print(rolling.summary(record), soft_wrap=True)
+    return Exit.OK
+
+
+def _changes(policy: PolicyFlags, record: RolloutRecord) -> dict[str, Any]:
+    """The fields that change; what is not said stays as it was."""
+    made = rolloutdraft.policy_fields(policy.over(Policy()), record.total)
+    said = {
+        "max_parallel": policy.max_parallel,
+        "per_provider": policy.per_provider,
+        "rules": policy.budget,
+        "deadline_seconds": policy.deadline,
+    }
+    return {field: value for field, value in made.items() if said[field] is not None}
+
+
+def _row(record: RolloutRecord) -> tuple[str, ...]:
+    done = f"{record.ended + record.left_out}/{record.total}"
+    bad = ", ".join(
+        f"{count} {word}"
+        for count, word in ((record.failed + record.gone, "failed"), (record.left_out, "left out"))
+        if count
+    )
+    what = f"{record.verb} of {record.total}"
+    return record.rollout, what, words.moment(record.created_at), rolling.state(record), done, bad
+
+
+def _shape(rollouts: Rollouts, rollout: str) -> dict[str, Any]:
+    store = rollouts.store
+    return rolling.shape(store.rollout(rollout)) | {
+        "slots": dict(store.slots(rollout)),
+        "outcomes": {name: each.model_dump(mode="json") for name, each in store.outcomes(rollout).items()},
+        "events": [dict(each) for each in store.events(rollout)],
+    }
+
+
+def _print(console: Console, base: Base, rollouts: Rollouts, record: RolloutRecord) -> None:
+    console.print(rolling.summary(record), soft_wrap=True)
+    console.print(f"  by {escape(record.user)} (unauthenticated), {words.moment(record.created_at)}: {record.trigger}")
+    console.print(f"  {escape(rolling.plan(record))}", soft_wrap=True)
+    for line in rolling.failures(rollouts, record.rollout):
+        console.print(escape(line), soft_wrap=True)
+    if runs := live_runs(base, rollouts.store, record.rollout, _SHOWN_RUNS):
+        console.print("\n[bold]going on[/]")
+        console.print(progress.table(runs, outlook.read(base)))
+        if record.live > len(runs):
+            console.print(f"and {record.live - len(runs)} more", style="dim")
+    console.print("\n[bold]history[/]")
+    for each in rollouts.store.events(record.rollout)[-_SHOWN_EVENTS:]:
+        console.print(f"  {words.moment(float(each['at']))}  {escape(_happened(each))}", soft_wrap=True)
+    if text := rolling.advice(record):
+        console.print(f"\nnext: {escape(text)}", soft_wrap=True)
+
+
+def _happened(event: Any) -> str:
+    match event["event"]:
+        case "wave":
+            return f"wave {event['wave']}: up to environment {event['until']}"
+        case "ended":
+            return f"ended: {event['status']}"
+        case what:
+            reason = f": {event['reason']}" if event.get("reason") else ""
+            return f"{what} by {event['by']}{reason}"

@@ -1,0 +1,80 @@
+"""RolloutStore: reads rollouts; decides nothing and changes none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import redis
+
+from tasks.identity import SCHEMA
+from workers.keys import Keys
+from workers.refusals import NotFoundError, other_schema
+from workers.rolloutrecord import Outcome, RolloutRecord, rollout_record
+
+News = Mapping[str, str]
+"""One entry of a rollout's stream: event, at, and by, reason, wave, until or status."""
+
+
+class RolloutStore:
+    """What commands and workers read of rollouts. Every method raises redis.RedisError when Redis does not answer."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    def rollout(self, rollout: str) -> RolloutRecord:
+        """One rollout.
+
+        Raises:
+            NotFoundError: there is none, or it is past its retention.
+            RefusedError: another version keeps it in another way.
+        """
+        content = cast("dict[str, str]", self._client.hgetall(self._keys.rollout(rollout)))
+        if not content:
+            raise NotFoundError(f"rollout {rollout!r}", "`stepmark rollout list` shows what there is")
+        if content["schema"] != str(SCHEMA):
+            raise other_schema(f"rollout {rollout}", content["schema"])
+        return rollout_record(content)
+
+    def rollouts(self, most: int = 100) -> tuple[RolloutRecord, ...]:
+        """The newest rollouts that are kept in our schema, the newest first."""
+        ids = cast("list[str]", self._client.zrevrange(self._keys.rollouts(), 0, most - 1))
+        return self._read(ids)
+
+    def live(self) -> tuple[RolloutRecord, ...]:
+        """The rollouts that have not ended."""
+        return self._read(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
+
+    def newest(self) -> str:
+        """The id of the newest rollout.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        ids = cast("list[str]", self._client.zrevrange(self._keys.rollouts(), 0, 0))
+        if not ids:
+            raise NotFoundError("rollout yet", "`stepmark up` over several environments begins one")
+        return ids[0]
+
+    def slots(self, rollout: str) -> Mapping[str, str]:
+        """The first run of each environment whose run goes on, by environment."""
+        kept = cast("dict[str, str]", self._client.hgetall(self._keys.rollout_slots(rollout)))
+        return {name: slot.split()[0] for name, slot in kept.items()}
+
+    def outcomes(self, rollout: str) -> Mapping[str, Outcome]:
+        """What became of each environment that has ended or was left out, by its name."""
+        kept = cast("dict[str, str]", self._client.hgetall(self._keys.rollout_outcomes(rollout)))
+        return {name: Outcome.model_validate_json(kept[name]) for name in sorted(kept)}
+
+    def events(self, rollout: str) -> tuple[News, ...]:
+        """A rollout's history, oldest first."""
+        entries = cast("list[tuple[str, dict[str, str]]]", self._client.xrange(self._keys.rollout_events(rollout)))
+        return tuple(fields for _, fields in entries)
+
+    def _read(self, ids: Iterable[str]) -> tuple[RolloutRecord, ...]:
+        pipe = self._client.pipeline(transaction=False)
+        for rollout in ids:
+            pipe.hgetall(self._keys.rollout(rollout))
+        found = cast("list[dict[str, str]]", pipe.execute())
+        return tuple(rollout_record(content) for content in found if content and content["schema"] == str(SCHEMA))
