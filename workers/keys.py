@@ -37,6 +37,10 @@ class Keys:
         """Sorted set: an environment's runs, by time of launch. Written by launch; as long as the environment."""
         return f"{self.prefix}:runs:{name}"
 
+    def checks(self, name: str) -> str:
+        """Sorted set: an environment's last 10 looks for drift, by time of launch. By launch; until forgotten."""
+        return f"{self.prefix}:checks:{name}"
+
     def events(self) -> str:
         """Stream: the news of all runs, about 10,000 entries. Written by the scripts; for ever."""
         return f"{self.prefix}:events"

@@ -1,4 +1,4 @@
-"""`up`, `provision`, `configure`, `register`, `destroy`."""
+"""`up`, `provision`, `configure`, `register`, `drift`, `destroy`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.markup import escape
 from config.fleet import EnvironmentSpec
 from tasks.context import Options
 from tasks.failure import RunStatus
+from tasks.workflows.drift import DRIFT_CHECK
 from workers import celery, readiness, runlog, verbs
 from workers.cli import checking, connect, enqueue, options, output
 from workers.cli.enqueue import Manner, Start
@@ -99,6 +100,23 @@ def register(
     """
     specs = Chosen(fleet, env, group, label).specs()
     return _launch("register", specs, Options(), Manner(detach, as_json, check=not no_check))
+
+
+def drift(
+    fleet: options.FleetFile = None,
+    env: options.Env = None,
+    group: options.Group = None,
+    label: options.Label = None,
+    detach: options.Detach = False,
+    no_check: options.NoCheck = False,
+    as_json: options.Json = False,
+) -> int:
+    """Look whether hosts are still what is declared; nothing is changed. Exit status 6 if one is not.
+
+    Example: stepmark drift fleet.yaml --group web
+    """
+    specs = Chosen(fleet, env, group, label).specs()
+    return _launch(DRIFT_CHECK.name, specs, Options(), Manner(detach, as_json, check=not no_check))
 
 
 def destroy(

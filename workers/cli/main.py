@@ -55,7 +55,8 @@ def _root(
 
 for _command in (
     *(declare.init, declare.validate, declare.schema),
-    *(launching.up, launching.provision, launching.configure, launching.register, launching.destroy),
+    *(launching.up, launching.provision, launching.configure, launching.register),
+    *(launching.drift, launching.destroy),
     *(again.resume, again.retry, again.skip, cancel.cancel, pause.pause, pause.unpause),
     *(doctor.doctor, demo.demo),
     *(orphans.orphans, orphans.forget, orphans.adopt),

@@ -104,6 +104,12 @@ local function move(state, at, ...)
   redis.call('HSET', environment, 'state', state, 'updated_at', at, ...)
 end
 
+-- The run leaves the environment in `state`; a plan, or a check, has none, and leaves it as it was, also since when.
+local function leave(state, at, ...)
+  local since = state == '' and get(run, 'origin_updated_at') or ''
+  move(state == '' and get(run, 'origin_state') or state, since ~= '' and since or at, ...)
+end
+
 -- Seconds until a tool whose lease lapsed, or a message that was due, has had `patience`; '' is none at all.
 -- Whoever asks may be set up otherwise than the worker that runs the tool: the more patient of both counts.
 local function left(execution, patience, at)
