@@ -24,6 +24,7 @@ from workers.cli import (
     pause,
     reading,
     reports,
+    retention,
     state,
     worker,
 )
@@ -65,6 +66,7 @@ for _command in (
     app.command()(_command)
 app.add_typer(state.app, name="state")
 app.add_typer(worker.app, name="worker")
+app.add_typer(retention.app, name="retention")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
