@@ -38,7 +38,7 @@ class Keys:
         return f"{self.prefix}:runs:{name}"
 
     def checks(self, name: str) -> str:
-        """Sorted set: an environment's last 10 looks for drift, by time of launch. By launch; until forgotten."""
+        """Sorted set: an environment's last 3 looks for drift, by time of launch. By launch; until forgotten."""
         return f"{self.prefix}:checks:{name}"
 
     def events(self) -> str:
@@ -90,11 +90,11 @@ class Keys:
         return f"{self.prefix}:worker:{name}"
 
     def schedules(self) -> str:
-        """Hash: a field a schedule, JSON: when it was fired last, what it left out. Written by fire; for ever."""
+        """Hash: a field a schedule, JSON: when it was fired last, what it left out. By fire; for the retention."""
         return f"{self.prefix}:schedules"
 
     def gone(self) -> str:
-        """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; for ever."""
+        """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; the retention."""
         return f"{self.prefix}:gone"
 
     def log(self, run: str) -> str:

@@ -30,7 +30,7 @@ from workers.tracker import Place
 
 # How many runs of an environment are kept, at most, and how many of those that only look.
 _RUNS = 100
-_CHECKS = 10
+_CHECKS = 3
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def test_looks_do_not_push_out_what_was_done(base: Base, launcher: Launcher) -> 
     """They are apart from the history, and only the last ones are kept, with their events and logs."""
     history = base.store.history("web-1")
     runs = []
-    for _ in range(12):
+    for _ in range(5):
         runs.append(found(base, launcher, ""))
         base.client.xadd(base.keys.log(runs[-1]), {"step": "look-for-drift", "attempt": 1, "text": "no changes"})
 

@@ -78,9 +78,7 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
         output.emit(shape)
         return 0
     console = output.out()
-    console.print(f"[bold]{record.name}[/]  {words.state(record)}  since {words.moment(record.updated_at)}")
-    for line in checks.lines(base, record):
-        console.print(escape(line), soft_wrap=True)
+    _print_head(console, base, record)
     _print_facts(console, facts)
     if run:
         _print_run(console, run, outlook.read(base))
@@ -174,6 +172,12 @@ def _ago(run: RunRecord) -> str:
 
 def _kind(run: RunRecord) -> str:
     return run.failure.error_kind.value if run.failure else ""
+
+
+def _print_head(console: Console, base: Base, record: EnvironmentRecord) -> None:
+    console.print(f"[bold]{record.name}[/]  {words.state(record)}  since {words.moment(record.updated_at)}")
+    for line in checks.lines(base, record):
+        console.print(escape(line), soft_wrap=True)
 
 
 def _print_facts(console: Console, facts: Facts) -> None:

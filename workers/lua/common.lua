@@ -93,6 +93,7 @@ local function close(status, at, retention)
   local id = get(run, 'run')
   redis.call('ZREM', leases, get(run, 'execution'))
   redis.call('HSET', run, 'status', status, 'ended_at', at, 'execution', '')
+  redis.call('HDEL', run, 'spec', 'nonce:start', 'answer:start')  -- nothing starts any more
   for _, key in ipairs({due, retries, deadlines}) do redis.call('ZREM', key, id) end
   redis.call('HDEL', cancels, id)
   redis.call('EXPIRE', run, retention)
