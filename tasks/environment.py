@@ -21,24 +21,29 @@ class State(StrEnum):
     DESTROYING = "destroying"
     DESTROYED = "destroyed"
     DESTROY_FAILED = "destroy-failed"
+    CHECKING = "checking"
 
 
 _S = State
 
+_MADE = frozenset({_S.PROVISIONED, _S.PROVISION_FAILED, _S.CONFIGURED, _S.CONFIGURE_FAILED})
+
 # A repeated provision or configure is allowed: both converge, and a plan that would destroy is refused on its own.
+# A look for drift goes back to where it came from.
 MOVES: Mapping[State, frozenset[State]] = {
     _S.CREATED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.DESTROYING}),
     _S.PROVISIONING: frozenset({_S.PROVISIONED, _S.PROVISION_FAILED}),
-    _S.PROVISIONED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.CONFIGURING, _S.DESTROYING}),
-    _S.PROVISION_FAILED: frozenset({_S.PROVISIONING, _S.DESTROYING}),
+    _S.PROVISIONED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.CONFIGURING, _S.DESTROYING, _S.CHECKING}),
+    _S.PROVISION_FAILED: frozenset({_S.PROVISIONING, _S.DESTROYING, _S.CHECKING}),
     _S.REGISTERING: frozenset({_S.PROVISIONED, _S.REGISTER_FAILED}),
     _S.REGISTER_FAILED: frozenset({_S.REGISTERING, _S.DESTROYING}),
     _S.CONFIGURING: frozenset({_S.CONFIGURED, _S.CONFIGURE_FAILED}),
-    _S.CONFIGURED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.CONFIGURING, _S.DESTROYING}),
-    _S.CONFIGURE_FAILED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.CONFIGURING, _S.DESTROYING}),
+    _S.CONFIGURED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.CONFIGURING, _S.DESTROYING, _S.CHECKING}),
+    _S.CONFIGURE_FAILED: frozenset({_S.PROVISIONING, _S.REGISTERING, _S.CONFIGURING, _S.DESTROYING, _S.CHECKING}),
     _S.DESTROYING: frozenset({_S.DESTROYED, _S.DESTROY_FAILED}),
     _S.DESTROYED: frozenset({_S.PROVISIONING, _S.REGISTERING}),
     _S.DESTROY_FAILED: frozenset({_S.DESTROYING}),
+    _S.CHECKING: _MADE,
 }
 
 

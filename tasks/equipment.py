@@ -89,6 +89,11 @@ def _tofu(environment: EnvironmentSpec) -> _Things:
             yield What.SECRET, secret.reference
 
 
+def _drift(environment: EnvironmentSpec) -> _Things:
+    yield from _rendering(environment)
+    yield from _tofu(environment)
+
+
 def _login(environment: EnvironmentSpec) -> _Things:
     yield What.PROGRAM, SSH
     yield What.SECRET, environment.ssh.key.reference
@@ -101,6 +106,7 @@ def _play(environment: EnvironmentSpec) -> _Things:
 
 _NEEDS: Mapping[str, Callable[[EnvironmentSpec], _Things]] = {
     "tofu.render": _rendering,
+    "tofu.look_for_drift": _drift,
     "ansible.render": _nothing,
     "tofu": _tofu,
     "ssh": _login,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,9 @@ class Rule:
 
 
 _RESUME = "`stepmark resume {environment}`"
+_RESUMED = re.compile(r"stepmark resume \{environment\}( --fleet FILE)?")
+# These leave the environment as it was: they are not resumed, but launched anew.
+_ANEW: Mapping[str, str] = {"plan": "provision --plan --env", "drift-check": "drift --env"}
 _KINDS: Mapping[Kind, tuple[bool, str]] = {
     Kind.TEMPLATE_RENDERING: (False, f"mend the template or its values, then {_RESUME}"),
     Kind.INFRASTRUCTURE_OPERATION: (
@@ -230,7 +234,7 @@ def build(tracked: TrackedStep, failure: Failure, *, at: float, trace_id: str, t
 def _what(tracked: TrackedStep, failure: Failure) -> dict[str, Any]:
     """What the exception and the table say: all that is not the place."""
     rule = RULES[failure.cause, failure.kind]
-    hint = rule.hint.format(environment=tracked.environment, run=tracked.run, step=tracked.step)
+    hint = advice(rule, tracked, tracked.environment)
     return {
         "error_kind": failure.kind,
         "error_type": failure.type,
@@ -242,6 +246,13 @@ def _what(tracked: TrackedStep, failure: Failure) -> dict[str, Any]:
         "retryable": rule.retryable,
         "hint": f"{failure.help}; {hint}" if failure.help else hint,
     }
+
+
+def advice(rule: Rule, tracked: TrackedStep, environment: str) -> str:
+    """The rule's hint, with the place and the name of its environment."""
+    anew = _ANEW.get(tracked.workflow)
+    hint = _RESUMED.sub(f"stepmark {anew} {{environment}}", rule.hint) if anew else rule.hint
+    return hint.format(environment=environment, run=tracked.run, step=tracked.step)
 
 
 def _since(start: float | None, at: float) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.facts import Facts
+from tasks.facts import Facts, PlanSummary
 
 
 class Ending(StrEnum):
@@ -19,12 +19,24 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True)
+class Drift:
+    """What a look for drift has found. counts: what a plan would do about it. summary: one line; empty: no drift."""
+
+    counts: PlanSummary
+    summary: str = ""
+
+
+@dataclass(frozen=True)
 class Result:
-    """What a step returns. `note` is one line for people: the reason of a skip, a count, what was found."""
+    """What a step returns. `note` is one line for people: the reason of a skip, a count, what was found.
+
+    drift: kept with the environment; None: nobody has looked for any.
+    """
 
     facts: Facts
     ending: Ending = Ending.DONE
     note: str = ""
+    drift: Drift | None = None
 
     def __post_init__(self) -> None:
         if self.ending is Ending.FAILED:

@@ -157,11 +157,15 @@ def keep_trace(base: Base, trace: Trace) -> None:
     """Store the trace; failing to do so is only a warning."""
     context: FailureContext = trace.context
     try:
+        kept = base.keys.traces(context.environment)
+        oldest = cast("list[str]", base.client.zrange(kept, 0, -_MOST_TRACES))
         pipe = base.client.pipeline()
         pipe.set(context.trace_path, trace.model_dump_json(), ex=base.retention_seconds)
-        pipe.zadd(base.keys.traces(context.environment), {context.trace_id: time.time()})
-        pipe.persist(base.keys.traces(context.environment))  # of an environment that was forgotten, and made anew
-        pipe.zremrangebyrank(base.keys.traces(context.environment), 0, -_MOST_TRACES - 1)
+        pipe.zadd(kept, {context.trace_id: time.time()})
+        pipe.persist(kept)  # of an environment that was forgotten, and made anew
+        for trace_id in oldest:
+            pipe.zrem(kept, trace_id)
+            pipe.unlink(base.keys.trace(trace_id))
         pipe.execute()
     except Exception:
         logger.warning("Trace %s was not kept", context.trace_id, exc_info=True)

@@ -10,18 +10,21 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import membership, pulse, reaper, schedule
+from workers import membership, pulse, reaper, retention, schedule
 
 
 def _configuration() -> dict[str, Any]:
     chosen = settings.load()
-    return {**celeryconfig.build(chosen), "beat_schedule": schedule.entries(chosen)}
+    return {**celeryconfig.build(chosen), "beat_schedule": schedule.entries(chosen) | retention.ENTRIES}
 
 
 app = Celery(
     "stepmark",
     task_cls="workers.steptask:TrackedTask",
-    include=["tasks.workflows", "workers.errback", "workers.revocations", "workers.schedule", "workers.readiness"],
+    include=[
+        *("tasks.workflows", "workers.errback", "workers.revocations"),
+        *("workers.schedule", "workers.retention", "workers.readiness"),
+    ],
 )
 # A function: the settings are read when the app is first used, not when this module is imported.
 app.add_defaults(_configuration)

@@ -37,6 +37,10 @@ class Keys:
         """Sorted set: an environment's runs, by time of launch. Written by launch; as long as the environment."""
         return f"{self.prefix}:runs:{name}"
 
+    def checks(self, name: str) -> str:
+        """Sorted set: an environment's last 3 looks for drift, by time of launch. By launch; until forgotten."""
+        return f"{self.prefix}:checks:{name}"
+
     def events(self) -> str:
         """Stream: the news of all runs, about 10,000 entries. Written by the scripts; for ever."""
         return f"{self.prefix}:events"
@@ -86,11 +90,11 @@ class Keys:
         return f"{self.prefix}:worker:{name}"
 
     def schedules(self) -> str:
-        """Hash: a field a schedule, JSON: when it was fired last, what it left out. Written by fire; for ever."""
+        """Hash: a field a schedule, JSON: when it was fired last, what it left out. By fire; for the retention."""
         return f"{self.prefix}:schedules"
 
     def gone(self) -> str:
-        """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; for ever."""
+        """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; the retention."""
         return f"{self.prefix}:gone"
 
     def rollouts(self) -> str:

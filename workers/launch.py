@@ -28,6 +28,10 @@ from workers.refusals import BusyError, ConflictError, HeldError, NotFoundError,
 from workers.runtime import Base
 from workers.tracker import Place
 
+# How many runs of an environment are kept, at most, and how many of those that only look.
+_RUNS = 100
+_CHECKS = 3
+
 
 @dataclass(frozen=True)
 class Request:
@@ -84,6 +88,7 @@ class Launcher:
             "revision": "" if request.revision is None else str(request.revision),
             "sources": [state.value for state in states.sources(workflows[0].running)],
             "rollout": _rollout(request.rollout, request.environment),
+            "history": _CHECKS if workflows[0].watches else _RUNS,
             "runs": [
                 _run_fields(run, workflow, request.environment) for run, workflow in zip(ids, workflows, strict=True)
             ],
@@ -126,13 +131,15 @@ class Launcher:
             "forget_state": State.DESTROYED.value,
             "retention": self._base.retention_seconds,
             "provider": spec.provider.name if spec else "",
+            "kept": [place("*") for place in (self._base.keys.run, self._base.keys.run_events, self._base.keys.log)],
         }
 
     def _claim(self, environment: str, content: dict[str, Any], ids: list[str], place: Place) -> Place:
         keys = self._base.keys
         names = (
             *moved(keys, ids[0], environment),
-            *(keys.run(ids[-1]), keys.environments(), keys.runs(environment)),
+            *(keys.run(ids[-1]), keys.environments()),
+            keys.checks(environment) if WORKFLOWS[place.workflow].watches else keys.runs(environment),
             *_rollout_keys(keys, content["rollout"]),
         )
         answer = self._script(names, nonce(), json.dumps(content))
@@ -255,6 +262,7 @@ def _run_fields(run: str, workflow: Workflow, environment: EnvironmentSpec) -> d
         "running_state": workflow.running.value,
         "done_state": workflow.done.value if workflow.done else "",
         "failed_state": workflow.failed.value if workflow.failed else "",
+        "mends": int(workflow.mends),
     }
 
 

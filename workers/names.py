@@ -9,7 +9,7 @@ from typing import cast
 from config.fleet import EnvironmentSpec
 from tasks.environment import State
 from tasks.facts import Facts
-from tasks.failure import RULES, FailureContext
+from tasks.failure import RULES, FailureContext, advice
 from tasks.identity import SCHEMA
 from workers import verbs
 from workers.connection import Script
@@ -71,7 +71,8 @@ class Names:
         host_name = self.host_name(record)
         gone = _gone(record.state, Reasons(reason)).model_copy(update={"moved_to": new_name})
         spec = EnvironmentSpec.model_validate_json(record.spec).model_copy(update={"name": new_name})
-        runs = tuple(self._base.store.runs(self._base.store.history(name)).values())
+        history = (*self._base.store.history(name), *self._base.store.checks(name))
+        runs = tuple(self._base.store.runs(history).values())
         keys, moved = self._base.keys, self._kept(name, new_name)
         answer = self._adopt(
             (
@@ -114,7 +115,7 @@ class Names:
     def _kept(self, name: str, new_name: str) -> list[tuple[str, str]]:
         """Every key that is kept of an environment beside its record, under both names."""
         keys = self._base.keys
-        kinds = (keys.facts, keys.runs, keys.traces, keys.workspace)
+        kinds = (keys.facts, keys.runs, keys.checks, keys.traces, keys.workspace)
         states = (keys.tofu_state, keys.tofu_orphans, keys.tofu_settled, keys.tofu_audit)
         return [(kind(name), kind(new_name)) for kind in (*kinds, *states)]
 
@@ -148,10 +149,8 @@ def _failure(run: RunRecord, new_name: str) -> str:
     """A run's failure under the new name, its hint with the command that goes on now."""
     if run.failure is None:
         return ""
-    hint = RULES[run.failure.cause, run.failure.error_kind].hint
-    old, new = (
-        hint.format(environment=name, run=run.run, step=run.failure.failed_step) for name in (run.environment, new_name)
-    )
+    rule = RULES[run.failure.cause, run.failure.error_kind]
+    old, new = (advice(rule, run.tracked(), name) for name in (run.environment, new_name))
     update = {"environment": new_name, "hint": run.failure.hint.replace(old, new)}
     moved: FailureContext = run.failure.model_copy(update=update)
     return moved.model_dump_json()

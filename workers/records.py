@@ -22,10 +22,26 @@ class _Record(BaseModel):
         return None if value == "" else value
 
 
+class DriftMark(_Record):
+    """Drift that was found, and not mended since. since: of the first look that found any; at, run: of the last one.
+
+    add, change, destroy: what a plan would do about it.
+    """
+
+    since: float
+    at: float
+    run: str
+    add: int
+    change: int
+    destroy: int
+    summary: str
+
+
 class EnvironmentRecord(_Record):
     """An environment as kept. run: the live run, or None. partial: its last finished run left steps not possible.
 
-    held_until: nothing begins before, because the tools of its last run may still be ending.
+    held_until: nothing begins before, because the tools of its last run may still be ending. checked_at: of the last
+    look for drift that came to its end.
     """
 
     name: str
@@ -37,7 +53,14 @@ class EnvironmentRecord(_Record):
     run: str | None = None
     last_run: str | None = None
     held_until: float | None = None
+    checked_at: float | None = None
+    drift: DriftMark | None = None
     spec: str
+
+    @field_validator("drift", mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        return json.loads(value) if isinstance(value, str) and value else value
 
     @property
     def current_run(self) -> str | None:

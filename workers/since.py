@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from config.fleet import EnvironmentSpec
 from tasks.facts import Facts
-from tasks.steps import tofu
+from tasks.steps import root
 
 _RENDERED = "counts only from the step that renders it on"
 _SELECTS = "only selects"
@@ -47,7 +47,7 @@ def templates_changed(facts: Facts, environment: EnvironmentSpec) -> bool | None
     if facts.templates_digest is None:
         return None if facts.tofu_digest else False
     try:
-        return tofu.templates_digest(environment) != facts.templates_digest
+        return root.templates_digest(environment) != facts.templates_digest
     except OSError:
         return None
 

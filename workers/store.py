@@ -113,6 +113,10 @@ class Store:
         """The ids of an environment's runs, newest first."""
         return tuple(cast("list[str]", self.client.zrevrange(self.keys.runs(environment), 0, -1)))
 
+    def checks(self, environment: str) -> tuple[str, ...]:
+        """The ids of an environment's last looks for drift, newest first."""
+        return tuple(cast("list[str]", self.client.zrevrange(self.keys.checks(environment), 0, -1)))
+
     def facts(self, environment: str) -> Facts:
         """What is known of an environment's host."""
         return parse_facts(cast("dict[str, str]", self.client.hgetall(self.keys.facts(environment))))

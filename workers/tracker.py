@@ -16,7 +16,7 @@ from tasks.context import Options
 from tasks.facts import Facts
 from tasks.failure import FailureContext, RunStatus
 from tasks.identity import SCHEMA, StepIdentity
-from tasks.result import Result
+from tasks.result import Drift, Result
 from workers import store
 from workers.connection import Script, nonce
 from workers.keys import Keys, moved
@@ -160,7 +160,8 @@ class Tracker:
                 *(self._keys.run(following), self._keys.run_events(following)),
             ),
             *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
-            *(self._settings.retention_seconds, *(word for pair in learned.items() for word in pair)),
+            *(self._settings.retention_seconds, _drift(result.drift)),
+            *(word for pair in learned.items() for word in pair),
         )
         what, *rest = _granted(answer)
         if what != "then":
@@ -219,6 +220,10 @@ class Tracker:
         """Have a live run end: `ok STATUS`, where it was; or a refusal."""
         answer = self._cancel(moved(self._keys, record.run, record.environment), user, reason)
         return tuple(cast("list[str]", answer))
+
+
+def _drift(found: Drift | None) -> str:
+    return "" if found is None else json.dumps({**found.counts.model_dump(), "summary": found.summary})
 
 
 def _granted(answer: list[str]) -> list[str]:

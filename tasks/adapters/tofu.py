@@ -35,6 +35,15 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Between what is declared and what there is. resources: `ADDRESS: ACTION` each; none of an output."""
+
+    summary: PlanSummary
+    changed: bool
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Applied:
     """What apply did. `plan`: the one it had to make because the saved one no longer fitted; None: it fitted."""
 
@@ -104,6 +113,25 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
         (folder.path / PLAN).unlink()
         raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(outcome.report.destroys)}")
     return Plan(outcome.report.changes or NOTHING, changed)
+
+
+def compare(folder: Folder) -> Difference:
+    """What a plan would change; shown in the log. Nothing is locked, and no state is written.
+
+    Other than before a plan that is to be applied, providers that are not locked yet may be fetched: the lock file is
+    not kept.
+    """
+    if not _initialised(folder):
+        init(folder)
+    arguments = ("plan", _INPUT, "-lock=false", "-detailed-exitcode", f"-out={PLAN}", "-json")
+    try:
+        outcome = tofu_folder.run(folder, *arguments, good=(0, 2))
+    finally:
+        _make_private(folder.path / PLAN)
+    changed = outcome.completed.exit_status == 2
+    if changed:
+        tofu_folder.run(folder, "show", "-no-color", PLAN)
+    return Difference(outcome.report.changes or NOTHING, changed, outcome.report.planned)
 
 
 def apply(folder: Folder, *, allow_destroy: bool) -> Applied:

@@ -37,6 +37,9 @@ _UNUSABLE_PLAN = re.compile(
     r"Saved plan is stale|Saved plan does not match|as a plan file|Incompatible plan file|incomplete plan"
 )
 
+_NO_CHANGE = frozenset({"noop", "read"})
+_SEEN = {"delete": " (it is gone)", "update": " (it was changed outside)"}
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -61,12 +64,14 @@ class Diagnostic:
 class Report:
     """What one command said. destroys: addresses that the plan ends, half-made (tainted) resources not counted.
 
-    changes: the last count it gave, planned or done; None: it gave none.
+    changes: the last count it gave, planned or done; None: it gave none. planned: what the plan does, `ADDRESS: ACTION`
+    each, and whether that one was changed, or is gone, since it was made.
     """
 
     errors: tuple[Diagnostic, ...] = ()
     changes: PlanSummary | None = None
     destroys: tuple[str, ...] = ()
+    planned: tuple[str, ...] = ()
 
     @property
     def plan_unusable(self) -> bool:
@@ -90,6 +95,7 @@ def parse(stdout: str, stderr: str) -> Report:
         errors=(*_diagnostics(found), *_spoken(stderr)),
         changes=_counts(counted[-1]) if counted else None,
         destroys=tuple(sorted(address for value in found for address in _ended(value))),
+        planned=tuple(sorted(_planned(found))),
     )
 
 
@@ -171,3 +177,22 @@ def _ended(value: Mapping[str, Any]) -> Iterator[str]:
         return
     if change.get("action") in {"delete", "replace"} and change.get("reason") != "tainted":
         yield str(change["resource"]["addr"])
+
+
+def _planned(values: list[dict[str, Any]]) -> Iterator[str]:
+    """What the plan does, and what the refresh before it has seen.
+
+    {"type":"resource_drift","change":{"resource":{"addr":"hcloud_server.host"},"action":"delete"}}
+    {"type":"planned_change","change":{"resource":{"addr":"hcloud_server.host"},"action":"create"}}
+    """
+    seen = dict(_changes(values, "resource_drift"))
+    for address, action in _changes(values, "planned_change"):
+        if action not in _NO_CHANGE:
+            yield f"{address}: {action}{_SEEN.get(seen.get(address, ''), '')}"
+
+
+def _changes(values: list[dict[str, Any]], type_: str) -> Iterator[tuple[str, str]]:
+    for value in values:
+        change = value.get("change")
+        if value.get("type") == type_ and isinstance(change, dict):
+            yield str(change["resource"]["addr"]), str(change.get("action"))

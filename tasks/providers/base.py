@@ -26,12 +26,13 @@ class Found:
     """A host that the provider already has for an environment.
 
     id: what the provider calls it. importable: `id` is what `tofu import` takes; else making the host once more gives
-    this very one.
+    this very one. stopped: the provider says that it does not run.
     """
 
     address: str | None
     id: str
     importable: bool = True
+    stopped: bool = False
 
 
 class Provider(Protocol):

@@ -54,11 +54,15 @@ class Hetzner:
 
 
 def _found(server: Mapping[str, object]) -> Found:
-    """One of the API's servers: {"id": 42, "public_net": {"ipv4": {"ip": "203.0.113.7"}}}; ipv4 may be null."""
+    """One of the API's servers; ipv4 may be null.
+
+    {"id": 42, "status": "running", "public_net": {"ipv4": {"ip": "203.0.113.7"}}}
+    """
     address: object = server
     for key in ("public_net", "ipv4", "ip"):
         address = address.get(key) if isinstance(address, dict) else None
-    return Found(address if isinstance(address, str) else None, str(server["id"]))
+    known = address if isinstance(address, str) else None
+    return Found(known, str(server["id"]), stopped=server.get("status") == "off")
 
 
 PROVIDER: Provider = Hetzner()

@@ -50,7 +50,8 @@ class Lxd:
         for instance in _list(declared, environment.name, context):
             if instance.get("name") == environment.name:
                 place = f"{declared.remote}:{declared.project}/{environment.name},image={declared.image}"
-                return Found(next(_addresses(instance), None), place)
+                stopped = instance.get("status") == "Stopped"
+                return Found(next(_addresses(instance), None), place, stopped=stopped)
         return None
 
 

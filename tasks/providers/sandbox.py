@@ -14,7 +14,7 @@ from config.providers.sandbox.model import Sandbox as Declared
 from tasks import errors
 from tasks.context import StepContext
 from tasks.providers.base import Found, Need, Provider
-from tasks.sandbox import control, ladder, store
+from tasks.sandbox import api, control, ladder, store
 from tasks.sandbox.model import HostKind
 
 _NO_SERVICES = {
@@ -70,8 +70,10 @@ class Sandbox:
     def find(self, environment: EnvironmentSpec, context: StepContext) -> Found | None:
         """The host of that name in the sandbox, whether it runs or not."""
         del context
-        spec = store.load(_directory(environment.provider), environment.name)
-        return Found(spec.address, environment.name, importable=False) if spec else None
+        host = api.status(_directory(environment.provider), environment.name)
+        if host is None:
+            return None
+        return Found(host.ip_address, environment.name, importable=False, stopped=host.status == "stopped")
 
 
 def _directory(declared: Declared) -> Path:

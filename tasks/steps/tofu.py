@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping
 
-from config.fleet import EnvironmentSpec
-from config.providers import registry as declared
 from tasks import errors
-from tasks.adapters import cloud_init, ssh, templates, tofu, tofu_folder, tofu_salvage
+from tasks.adapters import cloud_init, tofu, tofu_salvage
 from tasks.adapters.tofu_folder import Folder
 from tasks.context import StepContext
 from tasks.facts import Facts, PlanSummary
 from tasks.providers import registry
-from tasks.providers.base import Need
 from tasks.result import Ending, Result
+from tasks.steps import root
 from tasks.steps.registry import step
 
-_HOST_KEY = "ssh_host_ed25519_key"
-_VARIABLES = "stepmark.auto.tfvars.json"
 _OTHER_PROVIDER = (
     "the host was made here, but provider {} makes and ends none: "
     "put the provider that made it back in the fleet file, then destroy"
@@ -48,11 +42,11 @@ def render(facts: Facts, context: StepContext) -> Result:
         ConfigurationError: hosts of this provider are not made here.
         TemplateError: the operator's user-data template cannot be rendered.
     """
-    if reason := _not_made_here(context):
+    if reason := root.not_made_here(context):
         raise errors.ConfigurationError(f"{context.environment.name} cannot be provisioned: {reason}")
-    keys = _keys(context)
+    keys = root.keys(context)
     user_data = cloud_init.user_data(context.environment, keys)
-    digest, sources = _write(context, user_data), templates_digest(context.environment)
+    digest, sources = root.write(context, user_data), root.templates_digest(context.environment)
     update = {
         "tofu_digest": digest,
         "templates_digest": sources,
@@ -65,14 +59,14 @@ def render(facts: Facts, context: StepContext) -> Result:
 @step("tofu.init")
 def init(facts: Facts, context: StepContext) -> Result:
     """Fetch the providers. Learns `provider_lock`; `built-in` where no other provider is needed."""
-    with _folder(context) as folder:
+    with root.opened(context) as folder:
         return _learned(facts, {"provider_lock": tofu.init(folder) or "built-in"})
 
 
 @step("tofu.validate")
 def validate(facts: Facts, context: StepContext) -> Result:
     """Check what was rendered."""
-    with _folder(context) as folder:
+    with root.opened(context) as folder:
         tofu.validate(folder)
     return Result(facts)
 
@@ -80,7 +74,7 @@ def validate(facts: Facts, context: StepContext) -> Result:
 @step("tofu.plan")
 def plan(facts: Facts, context: StepContext) -> Result:
     """Plan, and save the plan. Learns `plan`."""
-    with _folder(context) as folder:
+    with root.opened(context) as folder:
         made = tofu.plan(folder, allow_destroy=context.options.allow_destroy)
     ending = Ending.DONE if made.changed else Ending.UNCHANGED
     return Result(facts.model_copy(update={"plan": made.summary}), ending, _to_do(made.summary))
@@ -95,7 +89,7 @@ def apply(facts: Facts, context: StepContext) -> Result:
     Raises:
         UnknownOutcomeError: nobody but the operator can look.
     """
-    with _folder(context) as folder:
+    with root.opened(context) as folder:
         seen = _look_for_a_host(folder, context) if context.uncertain else None
         applied = tofu.apply(folder, allow_destroy=context.options.allow_destroy)
         serial = tofu.serial(folder)
@@ -109,7 +103,7 @@ def apply(facts: Facts, context: StepContext) -> Result:
 @step("tofu.read_instance")
 def read_instance(facts: Facts, context: StepContext) -> Result:
     """Learn `address`, `ssh_port` and the instance's name, image and status from the applied state."""
-    with _folder(context) as folder:
+    with root.opened(context) as folder:
         info = tofu.output(folder)
     update = {
         "address": str(info.ip_address),
@@ -130,14 +124,14 @@ def destroy(facts: Facts, context: StepContext) -> Result:
         StateError: the provider still has the host, which no state knows.
     """
     if facts.tofu_digest is None:
-        reason = "the host was registered, not made here" if _not_made_here(context) else "nothing was ever made"
+        reason = "the host was registered, not made here" if root.not_made_here(context) else "nothing was ever made"
         return Result(facts, Ending.SKIPPED, reason)
-    if _not_made_here(context):
+    if root.not_made_here(context):
         raise errors.ConfigurationError(_OTHER_PROVIDER.format(context.environment.provider.name))
-    if not (context.workspace / _VARIABLES).exists():
+    if not (context.workspace / root.VARIABLES).exists():
         # What a host was told at its first boot does not matter to its end, and a key may be gone by now.
-        _write(context, user_data="")
-    with _folder(context) as folder:
+        root.write(context, user_data="")
+    with root.opened(context) as folder:
         ended = tofu.destroy(folder)
         serial = tofu.serial(folder)
     doubt = _look_for_a_leak(context)
@@ -162,37 +156,6 @@ def clean_workspace(facts: Facts, context: StepContext) -> Result:
         else:
             entry.unlink()
     return Result(facts, Ending.DONE if entries else Ending.UNCHANGED)
-
-
-def templates_digest(environment: EnvironmentSpec) -> str:
-    """A digest of the templates that the first step would render now, as they are on this machine.
-
-    Raises:
-        OSError: the operator's own template cannot be read here.
-    """
-    files = {path.name: path.read_text(encoding="utf-8") for path in _templates(_sources(environment))}
-    if own := environment.parameters.cloud_init.template:
-        files["cloud-init"] = Path(own).expanduser().read_text(encoding="utf-8")
-    return templates.digest(files)
-
-
-def _sources(environment: EnvironmentSpec) -> Path:
-    return declared.templates(environment.provider.name)
-
-
-@contextmanager
-def _folder(context: StepContext) -> Iterator[Folder]:
-    wanted = registry.get(context.environment).secrets(context.environment)
-    secrets = {f"TF_VAR_{name}": reference.resolve() for name, reference in wanted.items()}
-    for secret in secrets.values():
-        context.session.redact.add(secret)
-    with context.state() as state:
-        env = {**state, **secrets}
-        yield tofu_folder.open_folder(context.workspace, context.settings, context.session, env, context.orphans)
-
-
-def _not_made_here(context: StepContext) -> str | None:
-    return registry.get(context.environment).lacks(context.environment).get(Need.PROVISIONING)
 
 
 def _look_for_a_host(folder: Folder, context: StepContext) -> str:
@@ -234,42 +197,6 @@ def _look_for_a_leak(context: StepContext) -> str | None:
     if found is not None:
         raise errors.StateError(_LEAKED.format(found.id))
     return None
-
-
-def _keys(context: StepContext) -> cloud_init.Keys:
-    login = cloud_init.public_key(context.environment.ssh.key.resolve())
-    path = context.workspace / _HOST_KEY
-    if path.exists():
-        private = path.read_text(encoding="utf-8")
-        public = cloud_init.public_key(private)
-    else:
-        private, public = ssh.generate_host_key()
-        templates.write(path, private)
-    context.session.redact.add(private)
-    return cloud_init.Keys(login, private, public)
-
-
-def _write(context: StepContext, user_data: str) -> str:
-    """Put the root module into the workspace, in place of an older one. Gives its digest."""
-    sources = _templates(_sources(context.environment))
-    files = {path.name: path.read_text(encoding="utf-8") for path in sources}
-    files[_VARIABLES] = templates.to_json(_variables(context, user_data))
-    for old in context.workspace.glob("*.tf"):
-        if old.name not in files:
-            old.unlink()
-    for file, text in files.items():
-        templates.write(context.workspace / file, text)
-    return templates.digest(files)
-
-
-def _templates(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file())
-
-
-def _variables(context: StepContext, user_data: str) -> Mapping[str, object]:
-    environment = context.environment
-    own = registry.get(environment).variables(environment)
-    return {**own, "name": environment.name, "user_data": user_data}
 
 
 def _learned(facts: Facts, update: Mapping[str, object]) -> Result:

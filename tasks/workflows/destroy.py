@@ -20,4 +20,5 @@ DESTROY = Workflow(
     State.DESTROYING,
     State.DESTROYED,
     State.DESTROY_FAILED,
+    mends=True,
 )

@@ -78,6 +78,8 @@ class Workflow:
 
     timeout_seconds: of a whole run, retries and waiting included.
     done, failed: None means back to the state that it came from.
+    mends: after its good end the host is what is declared, or is no more. watches: its runs come often, and only the
+    last few are kept, apart from the history of what was done.
     """
 
     name: str
@@ -86,6 +88,8 @@ class Workflow:
     done: State | None
     failed: State | None
     timeout_seconds: float = 4 * 3600.0
+    mends: bool = False
+    watches: bool = False
 
     def index(self, name: str) -> int:
         """The place of the step called `name`, from 1.

@@ -32,6 +32,7 @@ PROVISION = Workflow(
     State.PROVISIONING,
     State.PROVISIONED,
     State.PROVISION_FAILED,
+    mends=True,
 )
 
 PLAN = Workflow("plan", PROVISION.steps[:4], State.PROVISIONING, None, None)

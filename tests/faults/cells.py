@@ -12,7 +12,7 @@ from tasks import environment, errors, failure, workflows
 from tasks.environment import State
 from tasks.errors import Kind
 from tasks.failure import Cause, RunStatus
-from tasks.steps import ansible, ssh, tofu
+from tasks.steps import ansible, drift, ssh, tofu
 from tasks.workflows.model import Step, Unknown, Workflow
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Fault, Loss
@@ -98,7 +98,7 @@ def remote(workflow: str, step: str) -> bool:
 
 def error_of(workflow: str, step: str) -> type[errors.ToolError]:
     """What the step's adapter raises when its tool fails."""
-    ours = _task(workflow, step) in vars(tofu).values()
+    ours = _task(workflow, step) in (*vars(tofu).values(), *vars(drift).values())
     return errors.InfrastructureError if ours else errors.RemoteCommandError
 
 

@@ -1,7 +1,7 @@
 """A Celery app whose workers, broker and tracker are real, and whose steps do what an environment's labels say.
 
 Labels: `fail`: name of a task that raises; `how`: what it does; `times`: at which call of that task (1);
-`last`: up to which.
+`last`: up to which. `drift`: what a look for drift finds.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tasks.adapters import process
 from tasks.context import StepContext
 from tasks.environment import State
 from tasks.errors import Kind, NetworkError, StepmarkError, ToolError
-from tasks.facts import Facts
-from tasks.result import Ending, Result
-from tasks.steps import ansible, ssh, tofu
+from tasks.facts import Facts, PlanSummary
+from tasks.result import Drift, Ending, Result
+from tasks.steps import ansible, drift, ssh, tofu
 from tasks.workflows.model import Retry, Step, Unknown, Workflow
 from workers.celery import app
 
@@ -81,6 +81,8 @@ def _scripted(name: str):
             return Result(facts, Ending.NOT_POSSIBLE, "this kind of host cannot")
         if name == "tofu.read_instance":
             facts = facts.model_copy(update={"address": "127.1.2.3"})
+        if name == "tofu.look_for_drift":
+            return Result(facts, drift=Drift(PlanSummary(add=1, change=0, destroy=0), labels.get("drift", "")))
         return Result(facts, note=f"call {count}")
 
     return body
@@ -142,7 +144,7 @@ def install() -> None:
     """Add our workflows, and put the scripted bodies in the place of the real ones: for a worker's process."""
     workflows.WORKFLOWS.update(OURS)  # type: ignore[attr-defined]
     app.loader.import_default_modules()
-    for module in (tofu, ssh, ansible):
+    for module in (tofu, ssh, ansible, drift):
         for task in list(vars(module).values()):
             if hasattr(task, "body") and task.name in app.tasks:
                 app.tasks[task.name].run = _scripted(task.name)

@@ -1,4 +1,4 @@
-"""`up`, `provision`, `configure`, `register`, `destroy`."""
+"""`up`, `provision`, `configure`, `register`, `drift`, `destroy`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.markup import escape
 from config.fleet import EnvironmentSpec
 from tasks.context import Options
 from tasks.failure import RunStatus
+from tasks.workflows.drift import DRIFT_CHECK
 from workers import celery, readiness, runlog, verbs
 from workers.cli import checking, connect, enqueue, options, output, rolling
 from workers.cli.choosing import Failures
@@ -106,6 +107,22 @@ def register(
     Example: stepmark register fleet.yaml --env old-1
     """
     return _launch("register", Wanted(chosen, failed, policy), Manner(detach, as_json, check=not no_check))
+
+
+@spread
+def drift(
+    chosen: Chosen,
+    failed: Failures,
+    policy: PolicyFlags,
+    detach: options.Detach = False,
+    no_check: options.NoCheck = False,
+    as_json: options.Json = False,
+) -> int:
+    """Look whether hosts are still what is declared; nothing is changed. Exit status 6 if one is not.
+
+    Example: stepmark drift fleet.yaml --group web
+    """
+    return _launch(DRIFT_CHECK.name, Wanted(chosen, failed, policy), Manner(detach, as_json, check=not no_check))
 
 
 def destroy(

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tasks.facts import Facts
 from workers import schedule
-from workers.cli import connect, enqueue, options, outlook, output, words
+from workers.cli import checks, connect, enqueue, options, outlook, output, words
 from workers.cli.outlook import Outlook
 from workers.cli.watch import Watch, position
 from workers.records import EnvironmentRecord, RunRecord
@@ -73,11 +73,12 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
             "run": run_shape(run),
             "history": [run_shape(runs[each]) for each in history],
             "traces": list(base.store.traces(environment)),
+            "checks": [run_shape(check) for check in checks.latest(base, environment)],
         }
         output.emit(shape)
         return 0
     console = output.out()
-    console.print(f"[bold]{record.name}[/]  {words.state(record)}  since {words.moment(record.updated_at)}")
+    _print_head(console, base, record)
     _print_facts(console, facts)
     if run:
         _print_run(console, run, outlook.read(base))
@@ -94,6 +95,8 @@ def environment_shape(record: EnvironmentRecord) -> dict[str, Any]:
         "revision": record.revision,
         "created_at": record.created_at,
         "updated_at": record.updated_at,
+        "checked_at": record.checked_at,
+        "drift": record.drift.model_dump(mode="json") if record.drift else None,
     }
 
 
@@ -169,6 +172,12 @@ def _ago(run: RunRecord) -> str:
 
 def _kind(run: RunRecord) -> str:
     return run.failure.error_kind.value if run.failure else ""
+
+
+def _print_head(console: Console, base: Base, record: EnvironmentRecord) -> None:
+    console.print(f"[bold]{record.name}[/]  {words.state(record)}  since {words.moment(record.updated_at)}")
+    for line in checks.lines(base, record):
+        console.print(escape(line), soft_wrap=True)
 
 
 def _print_facts(console: Console, facts: Facts) -> None:

@@ -24,6 +24,7 @@ from workers.cli import (
     pause,
     reading,
     reports,
+    retention,
     rollout,
     state,
     worker,
@@ -56,7 +57,8 @@ def _root(
 
 for _command in (
     *(declare.init, declare.validate, declare.schema),
-    *(launching.up, launching.provision, launching.configure, launching.register, launching.destroy),
+    *(launching.up, launching.provision, launching.configure, launching.register),
+    *(launching.drift, launching.destroy),
     *(again.resume, again.retry, again.skip, cancel.cancel, pause.pause, pause.unpause),
     *(doctor.doctor, demo.demo),
     *(orphans.orphans, orphans.forget, orphans.adopt),
@@ -66,6 +68,7 @@ for _command in (
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(state.app, name="state")
 app.add_typer(worker.app, name="worker")
+app.add_typer(retention.app, name="retention")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

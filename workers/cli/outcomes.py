@@ -12,8 +12,9 @@ from rich.markup import escape
 from tasks.failure import RunStatus
 from workers.cli import output, words
 from workers.cli.reports import Exit, Report
-from workers.records import EnvironmentRecord, RunRecord
+from workers.records import DriftMark, EnvironmentRecord, RunRecord
 
+_WELL = {Exit.OK, Exit.DRIFTED}
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
 
 
@@ -43,7 +44,15 @@ class Outcome:
         if self.run is None:
             return self.refusal.status if self.refusal else Exit.FAILED
         ended = self.run.display
-        return Exit.FAILED if ended in _ENDED and ended is not self.wanted else Exit.OK
+        if ended in _ENDED and ended is not self.wanted:
+            return Exit.FAILED
+        return Exit.DRIFTED if self.drift else Exit.OK
+
+    @property
+    def drift(self) -> DriftMark | None:
+        """The drift that this very run has found."""
+        mark = self.record.drift if self.record else None
+        return mark if mark and self.run and mark.run == self.run.run else None
 
     def shape(self) -> dict[str, Any]:
         """As JSON."""
@@ -60,15 +69,19 @@ class Outcome:
             "total": run.total if run else None,
             "failure": run.failure.model_dump(mode="json") if run and run.failure else None,
             "error": self.refusal.shape() if self.refusal else None,
+            "drift": self.drift.model_dump(mode="json") if self.drift else None,
         }
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> Exit:
-    """One for all: 5 if some went well and some did not; 1 if all went badly, but 3 if all were refused; 0 of none."""
+    """One for all: 5 if some went well and some did not; 1 if all went badly, but 3 if all were refused; 0 of none.
+
+    6 if all went well, and one has found drift.
+    """
     found = {outcome.status for outcome in outcomes}
-    if not found:
-        return Exit.OK
-    if Exit.OK in found and len(found) > 1:
+    if found <= _WELL:
+        return max(found, default=Exit.OK)
+    if found & _WELL:
         return Exit.PARTLY
     return found.pop() if len(found) == 1 else Exit.FAILED
 
@@ -104,6 +117,8 @@ def _explanation(outcome: Outcome) -> list[str]:
         lost = f"its worker {outcome.run.worker} is not heard of any more"
         lines = [f"{outcome.environment}: lost at {words.place(outcome.run)}: {lost}"]
         lines.append(f"  next:    {words.advice(outcome.run)}")
+    elif outcome.drift:
+        lines = [f"{outcome.environment}: {words.drift(outcome.drift)}", f"  next:    {words.MEND_DRIFT}"]
     elif outcome.run and outcome.wanted is RunStatus.CANCELLED and outcome.run.display is RunStatus.SUCCEEDED:
         lines = [f"{outcome.environment}: its run had ended before it could be cancelled"]
     elif outcome.run is None:

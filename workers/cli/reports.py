@@ -30,6 +30,7 @@ class Exit(IntEnum):
     REFUSED = 3
     NO_REDIS = 4
     PARTLY = 5
+    DRIFTED = 6
     INTERRUPTED = 130
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.markup import escape
 
+from tasks.workflows import WORKFLOWS
 from workers import celery, pause
 from workers.cli import outcomes, outlook, output, progress, words
 from workers.cli.enqueue import Manner
@@ -58,7 +59,7 @@ def follow(base: Base, rollout: str, after: str, *, as_json: bool) -> None:
 def conclude(base: Base, rollouts: Rollouts, rollout: str, manner: Manner, *, interrupted: bool) -> int:
     """Say what has become of a rollout so far; gives the exit status."""
     record = rollouts.store.rollout(rollout)
-    status = Exit.INTERRUPTED if interrupted else exit_status(record, detached=manner.detach)
+    status = Exit.INTERRUPTED if interrupted else _status(base, rollouts, record, manner)
     if manner.as_json:
         found = gather(base, rollouts, rollout)
         paused = pause.read(base)
@@ -98,6 +99,14 @@ def gather(base: Base, rollouts: Rollouts, rollout: str) -> tuple[Outcome, ...]:
     names = sorted({*ended, *slots})
     environments = {record.name: record for record in base.store.environments() if record.name in set(names)}
     return outcomes.gather(names, environments, found, refusals)
+
+
+def _status(base: Base, rollouts: Rollouts, record: RolloutRecord, manner: Manner) -> Exit:
+    """As `exit_status`; of a look for drift that went well, whether one was found."""
+    found = exit_status(record, detached=manner.detach)
+    if found is Exit.OK and record.over and WORKFLOWS.get(record.verb) and WORKFLOWS[record.verb].watches:
+        return outcomes.exit_status(gather(base, rollouts, record.rollout))
+    return found
 
 
 def exit_status(record: RolloutRecord, *, detached: bool = False) -> Exit:

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from tasks.environment import State
 from tasks.failure import FailureContext, RunStatus
-from workers.records import EnvironmentRecord, RunRecord
+from workers.records import DriftMark, EnvironmentRecord, RunRecord
 
 _COLOURS = {"failed": "red", "lost": "red", "succeeded": "green", "running": "cyan"}
 _COLOURS |= dict.fromkeys(("cancelled", "waiting"), "yellow")
 _LOST = "nothing, while a worker lives (`stepmark worker list`): one goes on with it, or says why not"
 _GOOD_STATES = (State.CONFIGURED, State.PROVISIONED)
+MEND_DRIFT = "`stepmark provision --plan` shows what would be done, `stepmark provision` does it"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
@@ -54,13 +55,20 @@ def status(record: RunRecord) -> str:
 
 
 def state(record: EnvironmentRecord) -> str:
-    """An environment's state with its colour."""
-    text = record.state.value + (" (partial)" if record.partial else "")
+    """An environment's state with its colour, and what else is to be known of it."""
+    marks = ", ".join(word for word, holds in (("partial", record.partial), ("drifted", record.drift)) if holds)
+    text = record.state.value + (f" ({marks})" if marks else "")
     if record.state.value.endswith("-failed"):
         return f"[red]{text}[/]"
     if record.state in _GOOD_STATES:
-        return f"[{'yellow' if record.partial else 'green'}]{text}[/]"
+        return f"[{'yellow' if marks else 'green'}]{text}[/]"
     return text
+
+
+def drift(mark: DriftMark) -> str:
+    """Drift in one line."""
+    counts = f"{mark.add} to add, {mark.change} to change, {mark.destroy} to destroy"
+    return f"drifted since {moment(mark.since)}: {counts}: {mark.summary}"
 
 
 def since(record: RunRecord) -> float:

@@ -93,6 +93,7 @@ local function close(status, at, retention)
   local id = get(run, 'run')
   redis.call('ZREM', leases, get(run, 'execution'))
   redis.call('HSET', run, 'status', status, 'ended_at', at, 'execution', '')
+  redis.call('HDEL', run, 'spec', 'nonce:start', 'answer:start')  -- nothing starts any more
   for _, key in ipairs({due, retries, deadlines}) do redis.call('ZREM', key, id) end
   redis.call('HDEL', cancels, id)
   redis.call('EXPIRE', run, retention)
@@ -102,6 +103,12 @@ end
 local function move(state, at, ...)
   redis.call('HINCRBY', environment, 'revision', 1)
   redis.call('HSET', environment, 'state', state, 'updated_at', at, ...)
+end
+
+-- The run leaves the environment in `state`; a plan, or a check, has none, and leaves it as it was, also since when.
+local function leave(state, at, ...)
+  local since = state == '' and get(run, 'origin_updated_at') or ''
+  move(state == '' and get(run, 'origin_state') or state, since ~= '' and since or at, ...)
 end
 
 -- Seconds until a tool whose lease lapsed, or a message that was due, has had `patience`; '' is none at all.

@@ -1,9 +1,10 @@
 -- end: a step has ended well. Its facts are kept, and the next step is due before its message is published.
 -- KEYS 13 next run, 14 its events
--- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds, [fact, value …]
+-- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds,
+--      8 what a look for drift has found, as JSON: add, change, destroy, summary ('' there is none); '' nobody has looked; [fact, value …]
 -- Answer: ok next | ok done [ROLLOUT] | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
 local next_run, next_events = unpack(KEYS, 13)
-local nonce, token, epoch, execution, ending, note, retention = unpack(ARGV, 1, 7)
+local nonce, token, epoch, execution, ending, note, retention, drift = unpack(ARGV, 1, 8)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
 local again = answered('end', nonce)
@@ -12,10 +13,24 @@ if get(run, 'token') ~= token or get(run, 'epoch') ~= epoch then return {'stale'
 if get(run, 'execution') ~= execution or get(run, 'status') ~= 'running' then return {'stale', 'another execution'} end
 if get(environment, 'run') ~= get(run, 'run') then return {'stale', 'the environment is not held by this run'} end
 
+-- The mark of drift: since the first look that found any, until one finds none.
+local function mark(at)
+  local found, known = cjson.decode(drift), get(environment, 'drift')
+  redis.call('HSET', environment, 'checked_at', at)
+  if found.summary == '' then
+    redis.call('HDEL', environment, 'drift')
+  else
+    found.since = known == '' and tonumber(at) or cjson.decode(known).since
+    found.at, found.run = tonumber(at), get(run, 'run')
+    redis.call('HSET', environment, 'drift', cjson.encode(found))
+  end
+end
+
 local at = now()
 local index, total = tonumber(get(run, 'index')), tonumber(get(run, 'total'))
 local seconds = string.format('%.3f', at - get(run, 'step_started_at'))
-if #ARGV > 7 then redis.call('HSET', facts, unpack(ARGV, 8)) end
+if #ARGV > 8 then redis.call('HSET', facts, unpack(ARGV, 9)) end
+if drift ~= '' then mark(at) end
 redis.call('HSET', run, 'failure', '', 'ended:' .. index, cjson.encode({
   step = get(run, 'step'), index = index, ending = ending, seconds = tonumber(seconds),
   attempt = tonumber(get(run, 'attempt')), note = note}))
@@ -32,12 +47,13 @@ end
 local cancel = redis.call('HGET', cancels, get(run, 'run'))
 close('succeeded', at, retention)
 local done, partial = get(run, 'done_state'), get(run, 'partial')
-if done == '' then  -- a plan: the environment is as it was
+if done == '' then  -- a plan, or a check: the environment is as it was
   done, partial = get(run, 'origin_state'), get(environment, 'partial')
 end
+if get(run, 'mends') == '1' then redis.call('HDEL', environment, 'drift') end
 event(run, run_events, 'run-ended', at, {'state', done, 'partial', get(run, 'partial'), 'next', get(run, 'next')})
 if get(run, 'next') == '' or redis.call('EXISTS', next_run) == 0 then
-  move(done, at, 'run', '', 'partial', partial)
+  leave(get(run, 'done_state'), at, 'run', '', 'partial', partial)
   return answer('end', nonce, freed('done'))
 end
 

@@ -42,6 +42,6 @@ local state = get(run, 'failed_state')
 if state == '' then state = get(run, 'origin_state') end
 close(request.status, at, request.retention)
 if get(run, 'next') ~= '' then redis.call('EXPIRE', KEYS[13], request.retention) end
-if get(environment, 'run') == id then move(state, at, 'run', '') end
+if get(environment, 'run') == id then leave(get(run, 'failed_state'), at, 'run', '') end
 event(run, run_events, 'run-failed', at, {'state', state, 'kind', request.kind, 'summary', request.summary, 'status', request.status})
 return answer('fail', nonce, freed(request.status))

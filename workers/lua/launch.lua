@@ -1,8 +1,9 @@
 -- launch: claim an environment and make a step due.
--- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment; for a rollout: 16 rollout, 17 its pending
---      environments of the provider, 18 its slots, 19 its specs
+-- KEYS 13 next run (or the run), 14 environments, 15 runs, or checks, of the environment; for a rollout: 16 rollout,
+--      17 its pending environments of the provider, 18 its slots, 19 its specs
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
---      rollout {id, provider} ('' none), runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
+--      rollout {id, provider} ('' none), history: how many runs of the environment are kept, kept: the keys of such a run, `*` for its id,
+--      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
 --         | slot WHY: the rollout does not start this environment now
 local next_run, environments, runs, rollout, pending, slots, specs = unpack(KEYS, 13, 19)
@@ -81,7 +82,16 @@ local function write(key, fields, following)
     'delivery', 0, 'partial', 0, 'origin_state', state, 'next', following)
   redis.call('EXPIRE', key, request.retention)
   redis.call('ZADD', runs, at, fields.run)
-  redis.call('ZREMRANGEBYRANK', runs, 0, -101)
+end
+
+-- The oldest runs leave the history, with all that is kept of them; but not the one that can be resumed.
+local function shorten_history()
+  for _, old in ipairs(redis.call('ZRANGE', runs, 0, -request.history - 1)) do
+    if old ~= get(environment, 'last_run') then
+      redis.call('ZREM', runs, old)
+      for _, key in ipairs(request.kept) do redis.call('UNLINK', (string.gsub(key, '%*', old))) end
+    end
+  end
 end
 
 local function fresh()
@@ -98,13 +108,15 @@ local function fresh()
   write(run, first, second and second.run or '')
   if second then write(next_run, second, '') end
   begin(run, 1, at)
+  local since = get(environment, 'updated_at')
   move(first.running_state, at, 'run', first.run)
-  if first.done_state == '' then  -- a plan leaves the environment as it was, also what can be resumed
-    redis.call('HSET', run, 'spec', request.spec)
+  if first.done_state == '' then  -- a plan, or a check, leaves the environment as it was, also what can be resumed
+    redis.call('HSET', run, 'spec', request.spec, 'origin_updated_at', since)
     redis.call('HSETNX', environment, 'spec', request.spec)
   else
     redis.call('HSET', environment, 'last_run', first.run, 'spec', request.spec)
   end
+  shorten_history()
   return ok('launched')
 end
 

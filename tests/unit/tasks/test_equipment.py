@@ -41,6 +41,15 @@ def test_every_task_is_known(task: str) -> None:
                 *(("tools", "secret", "env:TOKEN"), ("wait", "program", "ssh"), ("wait", "secret", "env:KEY")),
             },
         ),
+        (
+            "drift-check",
+            HETZNER,
+            {
+                *(("tools", "secret", "env:KEY"), ("tools", "file", "/t.yaml"), ("tools", "program", "tofu")),
+                ("tools", "secret", "env:TOKEN"),
+            },
+        ),
+        ("drift-check", EXISTING, set()),
         ("plan", EXISTING, set()),
         ("register", EXISTING, {("wait", "program", "ssh"), ("wait", "secret", "env:KEY")}),
         (

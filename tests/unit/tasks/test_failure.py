@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from tasks import failure
@@ -51,6 +53,22 @@ def test_each_rule_is_usable(cause: Cause, kind: Kind) -> None:
     assert "`stepmark " in context.hint
     assert "web-1" in context.hint
     assert "{" not in context.hint
+
+
+@pytest.mark.parametrize(
+    ("workflow", "command"),
+    [("drift-check", "stepmark drift --env web-1"), ("plan", "stepmark provision --plan --env web-1")],
+)
+@pytest.mark.parametrize(("cause", "kind"), sorted(RULES))
+def test_what_only_looks_is_launched_anew(cause: Cause, kind: Kind, workflow: str, command: str) -> None:
+    """It is not the run that could be resumed."""
+    tracked = dataclasses.replace(TRACKED, workflow=workflow)
+
+    context = failure.build(tracked, Failure(kind, cause, "E", "s"), at=1_020.0, trace_id="t", trace_path="p")
+
+    assert "resume" not in context.hint
+    assert "--fleet" not in context.hint
+    assert (command in context.hint) is (kind is not Kind.INTERNAL)
 
 
 @pytest.mark.parametrize("kind", sorted(Kind))

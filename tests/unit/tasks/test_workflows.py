@@ -26,6 +26,7 @@ NAMES = {
     "destroy": ["destroy-infrastructure", "cleanup-workspace"],
     "register": ["wait-ssh-connectivity", "render-ansible-templates", "cloud-init-wait"],
     "plan": ["render-opentofu-templates", "opentofu-init", "opentofu-validate", "opentofu-plan"],
+    "drift-check": ["look-for-drift"],
 }
 
 
@@ -61,6 +62,16 @@ def test_the_broker_holds_nothing_for_a_worker_and_no_result_is_kept() -> None:
         False,
     )
     assert (found["result_backend"], found["task_ignore_result"], found["accept_content"]) == (None, True, ["json"])
+
+
+def test_what_only_looks_goes_back_to_where_it_came_from() -> None:
+    """And leaves no drift behind that it has found: only what makes or ends the host does."""
+    watching = [workflow for workflow in WORKFLOWS.values() if workflow.watches]
+
+    assert [(each.name, each.done, each.failed, each.mends) for each in watching] == [
+        ("drift-check", None, None, False)
+    ]
+    assert {workflow.name for workflow in WORKFLOWS.values() if workflow.mends} == {"provision", "destroy"}
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=lambda workflow: workflow.name)

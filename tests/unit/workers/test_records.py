@@ -85,3 +85,21 @@ def test_the_tracked_step() -> None:
             ),
         ),
     )
+
+
+def test_the_mark_of_drift_is_read() -> None:
+    mark = {
+        "since": 1_000.5,
+        "at": 1_010.5,
+        "run": "r2",
+        "add": 1,
+        "change": 0,
+        "destroy": 0,
+        "summary": "host: create",
+    }
+    kept = {"name": "web-1", "state": "configured", "revision": "1", "created_at": "1", "updated_at": "2", "spec": "{}"}
+
+    found = records.EnvironmentRecord.model_validate({**kept, "checked_at": "1010.5", "drift": json.dumps(mark)})
+
+    assert (found.checked_at, found.drift) == (1_010.5, records.DriftMark(**mark))
+    assert records.EnvironmentRecord.model_validate({**kept, "drift": ""}).drift is None

@@ -9,7 +9,7 @@ import pytest
 
 from config.fleet import EnvironmentSpec
 from tasks.facts import Facts
-from tasks.steps import tofu
+from tasks.steps import root
 from workers import since
 from workers.since import Change
 
@@ -54,7 +54,7 @@ def test_what_is_declared_otherwise() -> None:
     [
         (Facts(), False),
         (Facts(tofu_digest="of an older version"), None),
-        (Facts(tofu_digest="x", templates_digest=tofu.templates_digest(spec())), False),
+        (Facts(tofu_digest="x", templates_digest=root.templates_digest(spec())), False),
         (Facts(tofu_digest="x", templates_digest="other"), True),
     ],
 )

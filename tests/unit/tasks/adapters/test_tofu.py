@@ -541,3 +541,27 @@ def test_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str 
 
     with pytest.raises(errors.ToolMissingError, match=f"^{asked} is not on this worker's PATH$"):
         tofu_folder.binary(named)
+
+
+def test_compare_locks_nothing_and_takes_no_leave(bench: Bench) -> None:
+    """It is only looked at: what a plan may not do without leave, it may say."""
+    bench.commands.script["tofu plan"] = planned("plan-replaces")
+
+    found = tofu.compare(bench.folder)
+
+    assert found == tofu.Difference(
+        PlanSummary(add=2, change=0, destroy=2),
+        changed=True,
+        resources=("terraform_data.boot: replace", "terraform_data.host: replace"),
+    )
+    assert bench.commands.texts == [PLAN.replace("-lock-timeout=10s", "-lock=false"), SHOW]
+    assert stat.S_IMODE((bench.folder.path / tofu.PLAN).stat().st_mode) == 0o600
+
+
+def test_compare_fetches_what_is_declared_since(bench: Bench) -> None:
+    """With other files the folder is initialised anew, also for providers that are not locked yet."""
+    bench.commands.script["tofu plan"] = planned("plan-nothing")
+    bench.write("main.tf", "# newer\n")
+
+    assert tofu.compare(bench.folder) == tofu.Difference(tofu.NOTHING, changed=False, resources=())
+    assert bench.commands.texts[0] == READ_ONLY.removesuffix(" -lockfile=readonly")

@@ -38,12 +38,14 @@ def test_what_opentofu_said(path: Path) -> None:
     read = {
         "changes": [report.changes.add, report.changes.change, report.changes.destroy] if report.changes else None,
         "destroys": list(report.destroys),
+        "planned": list(report.planned),
         "plan_unusable": report.plan_unusable,
         "errors": bool(report.errors),
     }
     wanted = {
         "changes": want.get("changes"),
         "destroys": want.get("destroys", read["destroys"]),
+        "planned": want.get("planned", read["planned"]),
         "plan_unusable": want.get("plan_unusable", False),
         "errors": given["exit_status"] == 1,
     }

@@ -52,6 +52,8 @@ def test_variables() -> None:
             Found("203.0.113.7", "42"),
         ),
         ([{"id": 42, "public_net": {"ipv4": None}}], Found(None, "42")),
+        ([{"id": 42, "status": "running", "public_net": {"ipv4": None}}], Found(None, "42")),
+        ([{"id": 42, "status": "off", "public_net": {"ipv4": None}}], Found(None, "42", stopped=True)),
     ],
 )
 def test_find(api: Api, context: Context, servers: list[dict[str, Any]], found: Found | None) -> None:

@@ -76,8 +76,9 @@ def test_variables() -> None:
         ),
         ([instance(docker0=("global", "172.17.0.1"), lo=("local", "127.0.0.1"))], Found(None, ID)),
         ([instance(ens3=("global", "10.0.0.8"))], Found("10.0.0.8", ID)),
+        ([instance() | {"status": "Stopped"}], Found(None, ID, stopped=True)),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_find(commands: Commands, context: Context, listed: list[dict[str, Any]], found: Found | None) -> None:
     commands.script[LIST] = Answer(json.dumps(listed))

@@ -67,7 +67,7 @@ def test_find_looks_in_the_sandbox(tmp_path: Path) -> None:
 
     found = PROVIDER.find(environment(tmp_path), context)  # type: ignore[arg-type]
 
-    assert found == Found("127.1.2.3", "web-1", importable=False)
+    assert found == Found("127.1.2.3", "web-1", importable=False, stopped=True)
 
 
 def test_unset_the_directory_is_in_the_workers_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from tasks.facts import Facts, PlanSummary
 from tasks.providers import registry
 from tasks.providers.base import Found, Need
 from tasks.result import Ending, Result
-from tasks.steps import tofu
+from tasks.steps import root, tofu
 from tests.unit.tasks.adapters.test_tofu import APPLY, DESTROY, INFO, PLAN, answer, outputs, planned
 from tests.unit.tasks.commands import Answer, Commands, session
 
@@ -140,7 +140,7 @@ def test_render(bench: Bench) -> None:
     assert result == Result(
         Facts(
             tofu_digest=result.facts.tofu_digest,
-            templates_digest=tofu.templates_digest(bench.context.environment),
+            templates_digest=root.templates_digest(bench.context.environment),
             host_key=user_data["ssh_keys"]["ed25519_public"],
             host_key_source="given",
         )
@@ -159,12 +159,12 @@ def test_render_again_changes_nothing(bench: Bench) -> None:
 def test_the_templates_have_a_digest_of_their_own(bench: Bench) -> None:
     """It tells changed templates from changed values."""
     environment = bench.context.environment
-    before = tofu.templates_digest(environment)
+    before = root.templates_digest(environment)
     (bench.templates / "main.tf").write_text("# changed\n")
 
-    assert tofu.templates_digest(environment.model_copy(update={"labels": {"a": "b"}})) != before
+    assert root.templates_digest(environment.model_copy(update={"labels": {"a": "b"}})) != before
     (bench.templates / "main.tf").write_text("# static\n")
-    assert tofu.templates_digest(environment.model_copy(update={"labels": {"a": "b"}})) == before
+    assert root.templates_digest(environment.model_copy(update={"labels": {"a": "b"}})) == before
 
 
 def test_render_notes_what_changed(bench: Bench) -> None:

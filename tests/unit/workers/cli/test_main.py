@@ -17,7 +17,7 @@ from workers.refusals import BusyError, ConflictError, NotFoundError, RefusedErr
 COMMANDS = (
     *("init", "validate", "schema", "up", "provision", "configure", "destroy", "register", "status", "show"),
     *("trace", "logs", "resume", "retry", "skip", "cancel", "pause", "unpause", "worker", "doctor", "demo"),
-    *("orphans", "forget", "adopt"),
+    *("orphans", "forget", "adopt", "drift"),
 )
 REDIS_COMMANDS = (
     ("destroy", "web-1", "--yes"),
@@ -31,12 +31,14 @@ REDIS_COMMANDS = (
     ("cancel", "web-1"),
     ("pause",),
     ("unpause",),
+    ("retention", "run"),
 )
-FLEET_COMMANDS = ("up", "provision", "configure", "register")
+FLEET_COMMANDS = ("up", "provision", "configure", "register", "drift")
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    assert set(typer.main.get_command(main.app).commands) == {*COMMANDS, "rollout", "state"}  # type: ignore[attr-defined]  # a group
+    groups = {"state", "retention", "rollout"}
+    assert set(typer.main.get_command(main.app).commands) == {*COMMANDS, *groups}  # type: ignore[attr-defined]  # a group
 
 
 @pytest.mark.parametrize("command", COMMANDS)

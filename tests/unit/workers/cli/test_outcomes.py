@@ -13,7 +13,7 @@ from tasks.failure import Cause, Failure, RunStatus, build
 from workers.cli import outcomes, output
 from workers.cli.outcomes import Outcome
 from workers.cli.reports import Exit, Report
-from workers.records import EnvironmentRecord, RunRecord
+from workers.records import DriftMark, EnvironmentRecord, RunRecord
 
 
 def record(name: str, state: State = State.CONFIGURED) -> EnvironmentRecord:
@@ -55,6 +55,9 @@ def failed() -> RunRecord:
 GOOD = Outcome("web-1", record("web-1"), run(), None)
 BAD = Outcome("web-2", record("web-2", State.PROVISION_FAILED), failed(), None)
 LOST = Outcome("web-3", record("web-3"), run(RunStatus.RUNNING, worker="w1", lease_until=150.0), None)
+MARK = DriftMark(since=90.0, at=150.0, run="r1", add=1, change=0, destroy=0, summary="hcloud_server.host: create")
+DRIFTED = Outcome("web-5", record("web-5").model_copy(update={"drift": MARK}), run(workflow="drift-check"), None)
+OF_BEFORE = Outcome("web-6", DRIFTED.record, run(run="r2"), None)
 REFUSED = Outcome("web-4", None, None, Report(Exit.REFUSED, "busy", "held by me", "wait"))
 
 
@@ -71,6 +74,10 @@ REFUSED = Outcome("web-4", None, None, Report(Exit.REFUSED, "busy", "held by me"
         ([GOOD, BAD], Exit.PARTLY),
         ([GOOD, REFUSED], Exit.PARTLY),
         ([GOOD, LOST, REFUSED], Exit.PARTLY),
+        ([DRIFTED], Exit.DRIFTED),
+        ([DRIFTED, GOOD], Exit.DRIFTED),
+        ([DRIFTED, BAD], Exit.PARTLY),
+        ([OF_BEFORE], Exit.OK),
     ],
 )
 def test_exit_status(found: list[Outcome], status: Exit) -> None:
@@ -80,12 +87,12 @@ def test_exit_status(found: list[Outcome], status: Exit) -> None:
 def test_shape() -> None:
     context = failed().failure
     assert context is not None
-    shared = {"environment": "web-2", "state": "provision-failed", "partial": False, "error": None}
+    shared = {"environment": "web-2", "state": "provision-failed", "partial": False, "error": None, "drift": None}
     place = {"run": "r1", "workflow": "provision", "step": "two", "index": 2, "total": 2}
 
     assert BAD.shape() == {**shared, **place, "outcome": "failed", "failure": context.model_dump(mode="json")}
     assert REFUSED.shape() == {
-        **dict.fromkeys(("state", "run", "workflow", "step", "index", "total", "failure")),
+        **dict.fromkeys(("state", "run", "workflow", "step", "index", "total", "failure", "drift")),
         "environment": "web-4",
         "outcome": "refused",
         "partial": False,
@@ -132,3 +139,18 @@ def test_a_narrow_terminal_cuts_nothing(width: int) -> None:
     shown = console.export_text()
     assert "…" not in shown
     assert {"web-1", "(partial)", "12", "min"} <= set(shown.split())
+
+
+def test_drift_is_shown_with_what_to_do_about_it() -> None:
+    shown = io.StringIO()
+    outcomes.show([DRIFTED, OF_BEFORE], Console(file=shown, width=200))
+
+    assert [line.rstrip() for line in shown.getvalue().splitlines()] == [
+        "environment  state                 run              outcome    took",
+        "web-5        configured (drifted)  drift-check 2/2  succeeded  1m",
+        "web-6        configured (drifted)  provision 2/2    succeeded  1m",
+        "",
+        "web-5: drifted since 1970-01-01 00:01:30Z: 1 to add, 0 to change, 0 to destroy: hcloud_server.host: create",
+        "  next:    `stepmark provision --plan` shows what would be done, `stepmark provision` does it",
+    ]
+    assert DRIFTED.shape()["drift"] == MARK.model_dump(mode="json")

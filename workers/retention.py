@@ -1,0 +1,79 @@
+"""Retention: what Redis does not forget by itself. It goes by the indexes, and never over all keys.
+
+Runs, logs and traces have a lifetime of their own; `docs/reference/redis.md` names the bound of every key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+
+from celery import shared_task
+from celery.schedules import crontab
+
+from workers import runtime
+from workers.connection import Script
+from workers.runtime import Base
+
+logger = logging.getLogger(__name__)
+
+TASK = "stepmark.retention"
+# No schedule of a fleet file can be called so.
+ENTRIES = {"stepmark:retention": {"task": TASK, "schedule": crontab(minute="10", hour="4")}}
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """How much was dropped. runs, checks, traces: from histories, their records being past their lifetime.
+
+    gone: environments that were forgotten or renamed before. schedules: what those did that fire no more.
+    """
+
+    runs: int = 0
+    checks: int = 0
+    traces: int = 0
+    gone: int = 0
+    schedules: int = 0
+
+    def __add__(self, other: Dropped) -> Dropped:
+        """Both together."""
+        sums = (mine + its for mine, its in zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True))
+        return Dropped(*sums)
+
+
+class Retention:
+    """Each environment is looked at in a few short scripts: nobody has to wait for the whole."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._prune, self._outdate = (Script(base.client, name) for name in ("prune", "outdate"))
+
+    def perform(self, *, dry: bool = False) -> Dropped:
+        """Drop what is past its lifetime. dry: only count it.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        how = "count" if dry else "drop"
+        total = self._hashes(how)
+        for name in sorted(map(str, self._base.client.smembers(self._base.keys.environments()))):
+            total += self._of(name, how)
+        return total
+
+    def _of(self, name: str, how: str) -> Dropped:
+        keys = self._base.keys
+        runs, checks = (int(self._prune([key], keys.run("*"), how)) for key in (keys.runs(name), keys.checks(name)))
+        return Dropped(runs, checks, int(self._prune([keys.traces(name)], keys.trace("*"), how)))
+
+    def _hashes(self, how: str) -> Dropped:
+        keys, seconds = self._base.keys, self._base.retention_seconds
+        gone = int(self._outdate([keys.gone()], "at", seconds, how))
+        return Dropped(gone=gone, schedules=int(self._outdate([keys.schedules()], "fired_at", seconds, how)))
+
+
+@shared_task(name=TASK)
+def perform() -> None:
+    """Drop what is past its lifetime; beat fires it once a day."""
+    found = Retention(runtime.base_of_process()).perform()
+    logger.info("Retention: dropped %s", found)
