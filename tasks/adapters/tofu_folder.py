@@ -31,6 +31,7 @@ class Folder:
 
     binary: a path. data: files that all folders of this worker share. mirror: of providers, instead of the network.
     env: how to reach the state (`TF_HTTP_*`), and the secret variables (`TF_VAR_*`). orphans: of that state.
+    boot: the address of a resource that may be replaced without leave, or empty.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Folder:
     session: Session
     env: Mapping[str, str]
     orphans: Orphans = NO_ORPHANS
+    boot: str = ""
 
 
 @dataclass(frozen=True)

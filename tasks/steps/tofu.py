@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -182,13 +183,15 @@ def _sources(environment: EnvironmentSpec) -> Path:
 
 @contextmanager
 def _folder(context: StepContext) -> Iterator[Folder]:
-    wanted = registry.get(context.environment).secrets(context.environment)
+    provider = registry.get(context.environment)
+    wanted = provider.secrets(context.environment)
     secrets = {f"TF_VAR_{name}": reference.resolve() for name, reference in wanted.items()}
     for secret in secrets.values():
         context.session.redact.add(secret)
     with context.state() as state:
         env = {**state, **secrets}
-        yield tofu_folder.open_folder(context.workspace, context.settings, context.session, env, context.orphans)
+        folder = tofu_folder.open_folder(context.workspace, context.settings, context.session, env, context.orphans)
+        yield dataclasses.replace(folder, boot=provider.boot)
 
 
 def _not_made_here(context: StepContext) -> str | None:

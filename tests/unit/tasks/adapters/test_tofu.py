@@ -205,6 +205,18 @@ def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
     assert bench.log[-1] == "+ create"
 
 
+def test_a_plan_that_only_starts_the_host_again_needs_no_leave(bench: Bench) -> None:
+    folder, whole = replace(bench.folder, boot="terraform_data.boot"), planned("plan-replaces")
+    lines = [line for line in whole.stdout.split("\n") if "terraform_data.host: Plan to replace" not in line]
+    bench.commands.script["tofu plan"] = replace(whole, stdout="\n".join(lines))
+
+    assert tofu.plan(folder, allow_destroy=False).changed
+
+    bench.commands.script["tofu plan"] = whole
+    with pytest.raises(errors.DestroyRefusedError, match=r"destroy or replace terraform_data\.host$"):
+        tofu.plan(folder, allow_destroy=False)
+
+
 @pytest.mark.parametrize("exit_status", [2, 1])
 def test_a_plan_is_for_the_owner_only(bench: Bench, exit_status: int) -> None:
     """It holds the values of variables. One that failed may leave a part of it."""
