@@ -353,19 +353,23 @@ def test_a_failing_plan_is_raised_by_its_kind(bench: Bench) -> None:
         tofu.plan(bench.folder, allow_destroy=False)
 
 
-def test_a_deadline_passes_through(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [errors.DeadlineError, errors.CancelledError, errors.ToolError])
+def test_what_ends_it_passes_through(
+    kind: type[errors.ToolError], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what had been said until then, as people read it."""
 
-    def late(_: process.Command, session: process.Session) -> None:
+    def ended(_: process.Command, session: process.Session) -> None:
         session.write('{"@message":"Still creating..."}')
-        raise errors.DeadlineError("tofu did not end within 9 s", "tofu destroy", None, '{"@message":…')
+        raise kind("tofu did not go on", "tofu destroy", None, '{"@message":…')
 
-    monkeypatch.setattr(process, "run", late)
+    monkeypatch.setattr(process, "run", ended)
 
-    with pytest.raises(errors.DeadlineError) as caught:
+    with pytest.raises(kind) as caught:
         tofu.destroy(bench.folder)
 
-    assert caught.value.args == ("tofu did not end within 9 s", "tofu destroy", None, "Still creating...")
+    assert type(caught.value) is kind
+    assert caught.value.args == ("tofu did not go on", "tofu destroy", None, "Still creating...")
 
 
 def test_destroy(bench: Bench) -> None:
