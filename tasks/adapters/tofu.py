@@ -93,7 +93,7 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
     """Plan into `PLAN`, and show in the log what it would change.
 
     A resource that an earlier apply left half made (tainted) may be replaced: nobody has used it yet, and without
-    that no failed apply could be resumed.
+    that no failed apply could be resumed. So may the folder's `boot`.
 
     Raises:
         DestroyRefusedError: it would destroy or replace anything else, and `allow_destroy` is false; no plan is kept.
@@ -109,9 +109,10 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
     changed = outcome.completed.exit_status == 2
     if changed:
         tofu_folder.run(folder, "show", "-no-color", PLAN)
-    if outcome.report.destroys and not allow_destroy:
+    ended = [address for address in outcome.report.destroys if address != folder.boot]
+    if ended and not allow_destroy:
         (folder.path / PLAN).unlink()
-        raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(outcome.report.destroys)}")
+        raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(ended)}")
     return Plan(outcome.report.changes or NOTHING, changed)
 
 

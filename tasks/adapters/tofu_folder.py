@@ -31,6 +31,7 @@ class Folder:
 
     binary: a path. data: files that all folders of this worker share. mirror: of providers, instead of the network.
     env: how to reach the state (`TF_HTTP_*`), and the secret variables (`TF_VAR_*`). orphans: of that state.
+    boot: the address of a resource that may be replaced without leave, or empty.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Folder:
     session: Session
     env: Mapping[str, str]
     orphans: Orphans = NO_ORPHANS
+    boot: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,7 @@ def binary(named: str | None) -> str:
 def attempt(folder: Folder, *arguments: str, quiet: bool = False) -> Outcome:
     """Run one command to its end, whatever that is. quiet: its output holds values, and is kept out of the log.
 
-    Raises:
-        DeadlineError, LeaseLostError, ToolMissingError: as `process.run` does.
+    Raises: as `process.run` does; the errors' output is what people read.
     """
     said: deque[str] = deque(maxlen=50)
     redact = folder.session.redact
@@ -107,9 +108,9 @@ def attempt(folder: Folder, *arguments: str, quiet: bool = False) -> Outcome:
     command = Command((folder.binary, *arguments), folder.path, env=_environment(folder))
     try:
         completed = process.run(command, session)
-    except errors.DeadlineError as error:
+    except errors.ToolError as error:  # it was ended: at a deadline, by an operator, without its guard
         # Its own tail is the JSON; people are shown what the log shows.
-        raise errors.DeadlineError(error.summary, error.command, error.exit_status, "\n".join(said)) from error
+        raise type(error)(error.summary, error.command, error.exit_status, "\n".join(said)) from error
     report = tofu_report.parse(completed.stdout, completed.stderr)
     return Outcome(completed, report, "\n".join(said), folder.session)
 

@@ -39,10 +39,12 @@ class Provider(Protocol):
     """One provider. Its templates and its settings are in `config/providers/<name>/`.
 
     resource: the host's address in the templates; a state with that resource in it knows the host.
+    boot: of a resource that only starts the host, or empty: it may be replaced without leave, for nothing ends with it.
     """
 
     name: str
     resource: str
+    boot: str
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """The OpenTofu variables that are no secret; written as JSON tfvars."""

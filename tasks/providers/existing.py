@@ -14,6 +14,7 @@ class Existing:
 
     name = "existing"
     resource = ""
+    boot = ""
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """None: there are no templates."""

@@ -18,6 +18,7 @@ class Hetzner:
 
     name = "hetzner"
     resource = "hcloud_server.host"
+    boot = ""
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """All settings but the token, under the same names."""

@@ -24,6 +24,7 @@ class Lxd:
 
     name = "lxd"
     resource = "lxd_instance.host"
+    boot = ""
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """All settings, under the same names."""

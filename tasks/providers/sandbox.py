@@ -39,6 +39,7 @@ class Sandbox:
 
     name = "sandbox"
     resource = "terraform_data.host"
+    boot = "terraform_data.boot"
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:
         """The host's kind, address and switches; the address is allotted to its name here, and kept.

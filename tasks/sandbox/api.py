@@ -21,6 +21,8 @@ def backend(kind: HostKind) -> Backend:
 def create(spec: Spec, say: Say) -> Instance:
     """Make the host and boot it, unless it is there and runs; a half-made one is repaired.
 
+    Of one that runs, what it is reached through (`listen`, `packages`) becomes as the specification says now.
+
     Raises:
         SandboxError: it cannot be made, or `fail_boot` says so.
         ConfigurationError: another kind of host has that name.
@@ -33,6 +35,7 @@ def create(spec: Spec, say: Say) -> Instance:
         place = _place(spec, known, say)
         if spec.fail_boot:
             raise errors.SandboxError(f"host {spec.name} does not boot: fail_boot is set")
+        store.save(spec, place.address)
         backend(spec.kind).create(place)
         return _instance(place)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from pathlib import Path
 
 from tasks import errors
 from tasks.adapters import daemon
-from tasks.sandbox import roots, store
+from tasks.sandbox import building, roots, store
 from tasks.sandbox.model import Say
 
 _PACKAGES = (
@@ -42,6 +41,7 @@ def ensure(directory: Path, say: Say) -> str:
     engine_version()
     sources = roots.debian_sources(Path("/etc/apt"))
     name = f"stepmark-host:{_digest(sources)}"
+    building.sweep(directory, say)
     with store.lock(directory / "full.lock"):
         if not docker("images", "--quiet", name).strip():
             _build(name, sources, directory, say)
@@ -74,12 +74,12 @@ def docker(*words: str, text: str = "") -> str:
 def _build(name: str, sources: str, directory: Path, say: Say) -> None:
     say(f"building the image of full hosts, {name} (about a minute, once)")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".building-") as parent:
-        tar, listed, finish = Path(parent, "root.tar"), Path(parent, "machine.list"), Path(parent, "finish.sh")
+    with building.folder(directory) as folder:
+        tar, listed, finish = folder / "root.tar", folder / "machine.list", folder / "finish.sh"
         listed.write_text(sources)
         finish.write_text(_FINISH)
         argv = roots.command(_PACKAGES, tar, listed, f'--customize-hook=sh {finish} "$1"')
-        daemon.call(argv, timeout_seconds=_BUILD_SECONDS, env={"PATH": daemon.PATH})
+        building.run(argv, folder, timeout_seconds=_BUILD_SECONDS)
         docker("import", str(tar), name)
     say(f"built in {time.monotonic() - began:.0f} s")
 

@@ -13,6 +13,7 @@ from tasks import errors
 from tasks.adapters import daemon
 from tasks.sandbox import control, namespaces, store
 from tasks.sandbox.doors import Doors, open_doors
+from tasks.sandbox.model import Spec
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ class Listener:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._open: dict[str, tuple[daemon.Started, Doors]] = {}
+        self._open: dict[str, tuple[daemon.Started, Spec, Doors]] = {}
         # One at a time: the start-up's own round may meet a request for the same host.
         self._turn = asyncio.Lock()
 
@@ -60,17 +61,17 @@ class Listener:
     async def _open_host(self, name: str) -> None:
         home = store.home(self._directory, name)
         spec, first = store.load(self._directory, name), namespaces.running(home)
-        if name in self._open and self._open[name][0] == first:
+        if name in self._open and self._open[name][:2] == (first, spec):
             return
         self._close(name)
         if spec is None or first is None:
             raise errors.SandboxError("it does not run")
-        self._open[name] = first, await open_doors(spec, first, home)
+        self._open[name] = first, spec, await open_doors(spec, first, home)
         self._watch(name, first)
 
     def _close(self, name: str) -> None:
         if name in self._open:
-            self._open.pop(name)[1].close()
+            self._open.pop(name)[-1].close()
 
     def _watch(self, name: str, first: daemon.Started) -> None:
         """Close the host when its process 1 ends."""

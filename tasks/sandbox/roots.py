@@ -6,14 +6,13 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks import errors
 from tasks.adapters import daemon
-from tasks.sandbox import proxy, store
+from tasks.sandbox import building, proxy, store
 from tasks.sandbox.model import Say
 
 PACKAGES = (
@@ -45,6 +44,7 @@ def ensure(roots: Path, say: Say) -> Path:
     sources = debian_sources(Path("/etc/apt"))
     suite = _release()["VERSION_CODENAME"]
     root = roots / f"light-{_digest(suite, sources)}"
+    building.sweep(roots, say)
     with store.lock(roots / "light.lock"):
         if not root.is_dir():
             _build(root, sources, say)
@@ -93,10 +93,10 @@ def _build(root: Path, sources: str, say: Say) -> None:
         raise errors.ToolMissingError("light hosts need mmdebstrap: apt-get install mmdebstrap")
     say(f"building the root file system of light hosts in {root} (about a minute, once)")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=".building-") as parent:
-        partial, listed = Path(parent) / "root", Path(parent) / "machine.list"
+    with building.folder(root.parent) as folder:
+        partial, listed = folder / "root", folder / "machine.list"
         listed.write_text(sources)
-        daemon.call(command(PACKAGES, partial, listed), timeout_seconds=_BUILD_SECONDS, env={"PATH": daemon.PATH})
+        building.run(command(PACKAGES, partial, listed), folder, timeout_seconds=_BUILD_SECONDS)
         _finish(partial)
         partial.rename(root)
     say(f"built in {time.monotonic() - began:.0f} s")

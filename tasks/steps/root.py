@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,15 @@ _HOST_KEY = "ssh_host_ed25519_key"
 @contextmanager
 def opened(context: StepContext) -> Iterator[Folder]:
     """OpenTofu in the workspace, with the state and the secrets within its reach while the block lasts."""
-    wanted = registry.get(context.environment).secrets(context.environment)
+    provider = registry.get(context.environment)
+    wanted = provider.secrets(context.environment)
     secrets = {f"TF_VAR_{name}": reference.resolve() for name, reference in wanted.items()}
     for secret in secrets.values():
         context.session.redact.add(secret)
     with context.state() as state:
         env = {**state, **secrets}
-        yield tofu_folder.open_folder(context.workspace, context.settings, context.session, env, context.orphans)
+        folder = tofu_folder.open_folder(context.workspace, context.settings, context.session, env, context.orphans)
+        yield dataclasses.replace(folder, boot=provider.boot)
 
 
 def not_made_here(context: StepContext) -> str | None:

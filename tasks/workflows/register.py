@@ -9,7 +9,14 @@ from tasks.workflows.model import Queue, Step, Workflow
 REGISTER = Workflow(
     "register",
     (
-        Step("wait-ssh-connectivity", ssh.wait, Queue.WAIT, timeout_seconds=300, teaches=("address", "host_key")),
+        Step(
+            "wait-ssh-connectivity",
+            ssh.wait,
+            Queue.WAIT,
+            timeout_seconds=300,
+            teaches=("address", "host_key"),
+            vital="the steps after it log in to the host too",
+        ),
         Step("render-ansible-templates", ansible.render, timeout_seconds=60),
         Step("cloud-init-wait", ssh.cloud_init_wait, Queue.WAIT, timeout_seconds=900),
     ),

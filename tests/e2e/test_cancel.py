@@ -38,6 +38,7 @@ def test_an_apply_is_interrupted_its_state_is_saved_and_resume_makes_no_second_h
     )
     assert "wrong size" in failure["error_summary"]
     assert " apply " in failure["command"]
+    assert "@level" not in failure["output_tail"]
     assert ground.resources() == ALL  # saved on the interrupt, the second one as half made
     preview = ground.stepmark("resume", NAME, "--dry-run")[1]["previews"][0]
     assert preview["doubts"][0].startswith("opentofu-apply was not ended well: it first saves what was left")

@@ -135,3 +135,18 @@ def test_resume_goes_on_after_the_cause_was_mended(site: Site) -> None:
     assert attempts["wait-ssh-connectivity"] == 2
     assert attempts["opentofu-apply"] == 1
     site.stepmark("destroy", "mended", "--yes")
+
+
+def test_a_provider_setting_counts_once_it_is_rendered_anew(site: Site) -> None:
+    """The host that nothing answered on is opened, and is still the same."""
+    waits = {"timeouts": {"wait-ssh-connectivity": 5}}
+    assert site.stepmark("provision", site.fleet({"name": "shut", "provider": {"listen": False}}, **waits))[0] == 1
+    address = site.stepmark("show", "shut")[1]["facts"]["address"]
+    open_now = site.fleet({"name": "shut", "provider": {"listen": True}})
+
+    status, document = site.stepmark("retry", "shut", "--from", "render-opentofu-templates", "--fleet", open_now)
+
+    assert status == 0, document
+    shown = site.stepmark("show", "shut")[1]
+    assert (shown["state"], shown["facts"]["address"]) == ("provisioned", address)
+    site.stepmark("destroy", "shut", "--yes")

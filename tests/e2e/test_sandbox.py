@@ -164,9 +164,21 @@ def test_many_creates_at_once_by_many_processes(sandbox: Sandbox) -> None:
 
 @light
 def test_nothing_listens_where_that_was_asked_for(sandbox: Sandbox) -> None:
-    host = create(sandbox, "l1", HostKind.LIGHT, listen=False)
+    host = create(sandbox, "l1", HostKind.LIGHT, listen=False, cloud_init=False)
 
     assert "Connection refused" in sandbox.login.ssh(host, "true").stderr
+    create(sandbox, "l1", HostKind.LIGHT, cloud_init=False)  # now it is asked for: the same host is opened
+
+
+@light
+def test_a_host_that_runs_is_given_packages_and_loses_them_again(sandbox: Sandbox) -> None:
+    host = create(sandbox, "l1", HostKind.LIGHT, packages=False, cloud_init=False)
+    probe = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/3142'"
+    assert sandbox.login.ssh(host, probe).returncode == 1
+
+    for packages, status in ((True, 0), (False, 1), (True, 0)):
+        create(sandbox, "l1", HostKind.LIGHT, packages=packages, cloud_init=False)
+        assert sandbox.login.ssh(host, probe).returncode == status
 
 
 @rootless

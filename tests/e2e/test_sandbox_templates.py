@@ -14,6 +14,7 @@ import pytest
 
 from config.fleet import EnvironmentSpec
 from config.providers import registry
+from tasks.adapters import tofu_report
 from tasks.providers import sandbox as provider
 from tasks.sandbox import api, ladder
 from tests.e2e.sandboxes import Login, Sandbox
@@ -86,6 +87,37 @@ def test_a_failed_boot_is_mended_by_the_next_apply_and_destroy_leaves_nothing(wo
     workspace.must("destroy", "-auto-approve")
     assert api.instances(directory) == []
     assert "Connection refused" in login.ssh(host, "true").stderr
+
+
+def test_a_host_that_is_there_is_opened_when_it_may_be_reached(workspace: Workspace) -> None:
+    workspace.write(listen=False, packages=False)
+    workspace.must("apply", "-auto-approve")
+    [host] = api.instances(workspace.sandbox.directory)
+    assert "Connection refused" in workspace.sandbox.login.ssh(host, "true").stderr
+
+    workspace.write()
+    assert ended(workspace) == ["terraform_data.boot"]
+    workspace.must("apply", "-auto-approve")
+
+    assert api.instances(workspace.sandbox.directory) == [host]
+    workspace.sandbox.login.wait(host)
+    assert ended(workspace) == []
+
+
+def test_another_host_is_needed_for_another_inside(workspace: Workspace) -> None:
+    workspace.write()
+    workspace.must("apply", "-auto-approve")
+
+    workspace.write(cloud_init=True)
+
+    assert ended(workspace) == ["terraform_data.boot", "terraform_data.host"]
+
+
+def ended(workspace: Workspace) -> list[str]:
+    """The resources that a plan would replace."""
+    done = workspace.tofu("plan", "-json")
+    assert done.returncode == 0, done.stdout
+    return list(tofu_report.parse(done.stdout, "").destroys)
 
 
 def test_new_user_data_is_no_change_of_the_host(workspace: Workspace) -> None:

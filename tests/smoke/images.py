@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.adapters import daemon
-from tasks.sandbox import image, roots, store
+from tasks.sandbox import building, image, roots, store
 from tests.support import REPOSITORY
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "stepmark" / "smoke"
@@ -52,10 +52,10 @@ def _base() -> str:
     sources = roots.debian_sources(Path("/etc/apt"))
     name = f"stepmark-smoke-base:{_digest([sources, _BASE])}"
     if not image.docker("images", "--quiet", name).strip():
-        with tempfile.TemporaryDirectory(dir=_CACHE) as folder:
-            tar, listed = Path(folder, "root.tar"), Path(folder, "machine.list")
+        with building.folder(_CACHE) as folder:
+            tar, listed = folder / "root.tar", folder / "machine.list"
             listed.write_text(sources)
-            daemon.call(roots.command(_BASE, tar, listed), timeout_seconds=_BUILD_SECONDS, env={"PATH": daemon.PATH})
+            building.run(roots.command(_BASE, tar, listed), folder, timeout_seconds=_BUILD_SECONDS)
             image.docker("import", str(tar), name)
     return name
 

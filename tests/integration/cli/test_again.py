@@ -169,7 +169,9 @@ def test_only_the_step_that_was_looked_at_is_left_out(
 @pytest.mark.parametrize(
     ("labels", "verb", "why"),
     [
-        ({"fail": "ssh.wait"}, "register", "later steps need what it learns (address, host_key)"),
+        ({"fail": "ssh.wait"}, "register", "the steps after it log in to the host too"),
+        ({"fail": "ssh.wait"}, "provision", "the steps after it log in to the host too"),
+        ({"fail": "tofu.init"}, "provision", "later steps need what it learns (provider_lock)"),
         ({"fail": "tofu.destroy"}, "destroy", "its host would run on, and nobody would know of it"),
     ],
 )
@@ -177,7 +179,7 @@ def test_what_cannot_be_left_out(
     labels: dict[str, str], verb: str, why: str, stepmark: Stepmark, fleet: Fleet, worker: Worker
 ) -> None:
     path = fleet(web_1=labels)
-    stepmark("register", path)
+    stepmark("register" if verb == "destroy" else verb, path)
     if verb == "destroy":
         stepmark("destroy", "web-1", "--yes", "--no-check")
 

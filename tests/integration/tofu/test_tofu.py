@@ -81,6 +81,7 @@ class Made:
 
     name: str = "existing"
     resource: str = "terraform_data.host"
+    boot: str = ""
     values: dict[str, str] = field(default_factory=lambda: {"image": "debian-12", "boot": "true"})
 
     def variables(self, environment: EnvironmentSpec) -> Mapping[str, object]:

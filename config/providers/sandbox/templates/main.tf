@@ -16,6 +16,10 @@ locals {
     listen     = var.listen
     fail_boot  = var.fail_boot
   }
+
+  # What differs from a host as it is usually made; nothing, so that a usual one is not replaced for a new version's sake.
+  doors  = concat(var.listen ? [] : ["nothing listens"], var.packages ? [] : ["no packages"])
+  inside = concat(var.cloud_init ? [] : ["no cloud-init"], var.kind == "full" ? local.doors : [])
 }
 
 # The host's end. It has no provisioner that can fail when it is made, so it is never tainted: a tainted resource's own
@@ -28,7 +32,7 @@ resource "terraform_data" "host" {
     destroy_spec = jsonencode({ name = var.name, kind = var.kind, directory = var.directory })
   }
 
-  triggers_replace = [var.name, var.kind, var.directory, var.address, var.ssh_port]
+  triggers_replace = concat([var.name, var.kind, var.directory, var.address, var.ssh_port], local.inside)
 
   provisioner "local-exec" {
     when        = destroy
@@ -41,9 +45,10 @@ resource "terraform_data" "host" {
   }
 }
 
-# The host's start. User data is read at the first boot only; a change of it is no change of the host.
+# The host's start, or its doors opened anew. User data is read at the first boot only; a change of it is no change of
+# the host.
 resource "terraform_data" "boot" {
-  triggers_replace = [terraform_data.host.id]
+  triggers_replace = concat([terraform_data.host.id], local.doors)
 
   provisioner "local-exec" {
     interpreter = var.program

@@ -205,6 +205,18 @@ def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
     assert bench.log[-1] == "+ create"
 
 
+def test_a_plan_that_only_starts_the_host_again_needs_no_leave(bench: Bench) -> None:
+    folder, whole = replace(bench.folder, boot="terraform_data.boot"), planned("plan-replaces")
+    lines = [line for line in whole.stdout.split("\n") if "terraform_data.host: Plan to replace" not in line]
+    bench.commands.script["tofu plan"] = replace(whole, stdout="\n".join(lines))
+
+    assert tofu.plan(folder, allow_destroy=False).changed
+
+    bench.commands.script["tofu plan"] = whole
+    with pytest.raises(errors.DestroyRefusedError, match=r"destroy or replace terraform_data\.host$"):
+        tofu.plan(folder, allow_destroy=False)
+
+
 @pytest.mark.parametrize("exit_status", [2, 1])
 def test_a_plan_is_for_the_owner_only(bench: Bench, exit_status: int) -> None:
     """It holds the values of variables. One that failed may leave a part of it."""
@@ -341,19 +353,23 @@ def test_a_failing_plan_is_raised_by_its_kind(bench: Bench) -> None:
         tofu.plan(bench.folder, allow_destroy=False)
 
 
-def test_a_deadline_passes_through(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [errors.DeadlineError, errors.CancelledError, errors.ToolError])
+def test_what_ends_it_passes_through(
+    kind: type[errors.ToolError], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With what had been said until then, as people read it."""
 
-    def late(_: process.Command, session: process.Session) -> None:
+    def ended(_: process.Command, session: process.Session) -> None:
         session.write('{"@message":"Still creating..."}')
-        raise errors.DeadlineError("tofu did not end within 9 s", "tofu destroy", None, '{"@message":…')
+        raise kind("tofu did not go on", "tofu destroy", None, '{"@message":…')
 
-    monkeypatch.setattr(process, "run", late)
+    monkeypatch.setattr(process, "run", ended)
 
-    with pytest.raises(errors.DeadlineError) as caught:
+    with pytest.raises(kind) as caught:
         tofu.destroy(bench.folder)
 
-    assert caught.value.args == ("tofu did not end within 9 s", "tofu destroy", None, "Still creating...")
+    assert type(caught.value) is kind
+    assert caught.value.args == ("tofu did not go on", "tofu destroy", None, "Still creating...")
 
 
 def test_destroy(bench: Bench) -> None:

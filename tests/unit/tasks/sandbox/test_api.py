@@ -68,6 +68,15 @@ def test_create_twice_is_one_host_and_one_address(hosts: Recorder, spec: Spec) -
     assert api.instances(spec.directory) == [first]
 
 
+def test_a_host_that_is_there_is_known_as_it_is_asked_for_now(hosts: Recorder, spec: Spec) -> None:
+    first = api.create(spec.model_copy(update={"listen": False}), ignore)
+
+    assert api.create(spec, ignore) == first
+    known = store.load(spec.directory, "web-1")
+    assert known is not None
+    assert (known.listen, known.address) == (True, first.ip_address)
+
+
 def test_the_address_asked_for_is_used(hosts: Recorder, spec: Spec) -> None:
     asked = spec.model_copy(update={"address": "127.9.9.9"})
 

@@ -34,6 +34,7 @@ class Made:
 
     name: str = "existing"
     resource: str = "terraform_data.host"
+    boot: str = ""
     lacking: dict[Need, str] = field(default_factory=dict)
     secret: dict[str, SecretRef] = field(default_factory=dict)
     found: Found | errors.StepmarkError | None = None
