@@ -123,7 +123,7 @@ class Launcher:
         keys = self._base.keys
         names = (
             *moved(keys, ids[0], environment),
-            *(keys.run(ids[-1]), keys.environments(), keys.runs(environment)),
+            *(keys.run(ids[-1]), keys.environments(), keys.runs(environment), keys.server()),
         )
         answer = self._script(names, nonce(), json.dumps(content))
         if answer[0] == "busy":

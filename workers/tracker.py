@@ -114,7 +114,7 @@ class Tracker:
         """
         asked_at = time.monotonic()
         answer = self._start(
-            moved(self._keys, message.run, message.environment),
+            (*moved(self._keys, message.run, message.environment), self._keys.server()),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
             *(message.step, worker, self._settings.lease_seconds, SCHEMA, self._settings.takeover_seconds),
         )
@@ -180,7 +180,10 @@ class Tracker:
             "patience": "" if ended.patience_seconds is None else ended.patience_seconds,
             "retention": self._settings.retention_seconds,
         }
-        keys = (*moved(self._keys, context.run_id, context.environment), self._keys.run(ended.following))
+        keys = (
+            *moved(self._keys, context.run_id, context.environment),
+            *(self._keys.run(ended.following), self._keys.server()),
+        )
         return tuple(cast("list[str]", self._fail(keys, once, json.dumps(request))))
 
     def again(
@@ -200,9 +203,10 @@ class Tracker:
         if lost:
             earlier = {"kind": lost.error_kind, "summary": lost.error_summary, "trace_id": lost.trace_id}
         answer = self._again(
-            moved(self._keys, record.run, record.environment),
+            (*moved(self._keys, record.run, record.environment), self._keys.server()),
             *(nonce(), record.token, record.epoch, record.index or 1, record.execution or "", why.value),
             *("" if patience_seconds is None else patience_seconds, limit, json.dumps(earlier) if earlier else ""),
+            self._settings.quiet_seconds,
         )
         return tuple(cast("list[str]", answer))
 

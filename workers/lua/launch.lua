@@ -1,9 +1,9 @@
 -- launch: claim an environment and make a step due.
--- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment
+-- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment, 16 server
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
 --      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
-local next_run, environments, runs = unpack(KEYS, 13)
+local next_run, environments, runs, server = unpack(KEYS, 13)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
 
 local again = answered('launch', nonce)
@@ -83,6 +83,7 @@ local function resume()
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
   if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
   if another_provider() then return {'provider', another_provider()} end
+  outdate(came_back(server, at), get(run, 'ended_at'), request.resume.index, at)
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
   redis.call('PERSIST', run_events)
   redis.call('PERSIST', next_run)
