@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         """After a lease lapsed, when its guard must have ended the tool: two graces and a margin for slow clocks."""
         return 2 * self.grace_seconds + self.lease_seconds / 3
 
+    @property
+    def quiet_seconds(self) -> float:
+        """After Redis came back, when no tool can be left of a step that it has forgotten."""
+        return self.lease_seconds + self.takeover_seconds
+
 
 @lru_cache(maxsize=1)
 def load() -> Settings:

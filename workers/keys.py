@@ -74,7 +74,7 @@ class Keys:
         return f"{self.prefix}:reaper:{SCHEMA}"
 
     def server(self) -> str:
-        """Hash: Redis's own run_id; since, when its last quiet lease began; seen. Written by the reaper; for ever."""
+        """Hash: Redis's own run_id; back_at, since when; since, of a quiet lease; seen. Scripts, reaper; for ever."""
         return f"{self.prefix}:server"
 
     def queues(self) -> str:

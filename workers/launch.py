@@ -140,7 +140,7 @@ class Launcher:
             *moved(keys, ids[0], environment),
             *(keys.run(ids[-1]), keys.environments()),
             keys.checks(environment) if WORKFLOWS[place.workflow].watches else keys.runs(environment),
-            *_rollout_keys(keys, content["rollout"]),
+            *(keys.server(), *_rollout_keys(keys, content["rollout"])),
         )
         answer = self._script(names, nonce(), json.dumps(content))
         if answer[0] == "busy":

@@ -58,12 +58,13 @@ class Reaper:
         self._advance_rollouts()
         if self._base.client.exists(keys.paused()):
             return
-        for record in self._runs(self._until(keys.retries(), now)):
-            self._go_on(record, Why.RETRY)
         if quiet:
             self._overtaken.clear()
             return
+        for record in self._runs(self._until(keys.retries(), now)):
+            self._go_on(record, Why.RETRY)
         self._take_over(now)
+        self._send_anew()
         self._send_again(now)
 
     def _advance_rollouts(self) -> None:
@@ -92,6 +93,11 @@ class Reaper:
         run = self._base.keys.run(execution.split(".")[0])
         if self._base.client.hget(run, "execution") != execution:
             self._base.client.zrem(self._base.keys.leases(), execution)
+
+    def _send_anew(self) -> None:
+        """What was due before Redis came back, or soon after: workers refuse to begin it in the epoch that it has."""
+        for record in self._runs(self._until(self._base.keys.due(), restarts.quiet_until(self._base))):
+            self._go_on(record, Why.SENT_AGAIN)
 
     def _send_again(self, now: float) -> None:
         """Due runs whose messages must be lost, seen so for a whole lease: one just taken begins meanwhile."""

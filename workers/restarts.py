@@ -1,4 +1,4 @@
-"""Restarts of Redis: while it was away nobody could renew a lease, so for one lease's length nobody is taken over."""
+"""Restarts of Redis: nobody could renew a lease meanwhile, and it may have forgotten what had begun. So all waits."""
 
 from __future__ import annotations
 
@@ -8,33 +8,50 @@ from workers.runtime import Base
 
 
 def quiet_seconds(base: Base) -> float:
-    """For how long nothing may be taken over yet: Redis has come back, or another one has taken its place. 0: it may.
+    """For how long nothing may be taken over, tried again or sent again yet. 0: it may.
 
-    Raises:
-        redis.RedisError: Redis does not answer.
-    """
-    now = base.now()
-    current = cast("dict[str, str]", base.client.info("server"))["run_id"]
-    known, since = base.client.hmget(base.keys.server(), "run_id", "since")
-    if known != current:
-        _begin(base, current, now)
-        return base.settings.lease_seconds
-    return max(0.0, float(cast("str", since)) + base.settings.lease_seconds - now)
-
-
-def look(base: Base) -> float:
-    """As `quiet_seconds`, by the reaper, who looks all the time: a gap in that, or a clock that jumped, counts too.
+    Redis has come back, or another one has taken its place; or its clock jumped; or for a lease no reaper has looked.
 
     Raises:
         redis.RedisError: Redis does not answer, or does not take it.
     """
-    now = base.now()
-    seen = cast("str | None", base.client.hget(base.keys.server(), "seen"))
-    base.client.hset(base.keys.server(), "seen", now)
-    if seen is not None and not -1 <= now - float(seen) <= base.settings.lease_seconds:
-        _begin(base, cast("dict[str, str]", base.client.info("server"))["run_id"], now)
-    return quiet_seconds(base)
+    now, settings = base.now(), base.settings
+    since = _gap_at(base, now)
+    return max(0.0, quiet_until(base) - now, since + settings.lease_seconds - now)
 
 
-def _begin(base: Base, run_id: str, at: float) -> None:
-    base.client.hset(base.keys.server(), mapping={"run_id": run_id, "since": at})
+def quiet_until(base: Base) -> float:
+    """What was due before this, in Unix seconds, goes on under a new epoch. Long ago, if Redis has never come back.
+
+    Raises: as `quiet_seconds`.
+    """
+    server = base.keys.server()
+    current = cast("dict[str, str]", base.client.info("server"))["run_id"]
+    known, back_at = base.client.hmget(server, "run_id", "back_at")
+    if known != current:  # as `came_back` in the scripts
+        back_at = str(base.now()) if known else "0"
+        base.client.hset(server, mapping={"run_id": current, "back_at": back_at})
+    return float(cast("str | None", back_at) or 0) + base.settings.quiet_seconds
+
+
+def look(base: Base) -> float:
+    """As `quiet_seconds`, by the reaper, who looks all the time.
+
+    Raises: as `quiet_seconds`.
+    """
+    quiet = quiet_seconds(base)
+    base.client.hset(base.keys.server(), "seen", base.now())
+    return quiet
+
+
+def _gap_at(base: Base, now: float) -> float:
+    """When the last gap between two looks was seen. A gap is seen once, however long no reaper looks."""
+    server = base.keys.server()
+    seen, since = (float(cast("str | None", value) or 0) for value in base.client.hmget(server, "seen", "since"))
+    if now < seen - 1:  # the clock went back, perhaps with all that Redis knows
+        base.client.hset(server, mapping={"seen": now, "since": now, "back_at": now})
+        return now
+    if seen and now - seen > base.settings.lease_seconds and since <= seen:
+        base.client.hset(server, "since", now)
+        return now
+    return since

@@ -122,7 +122,7 @@ class Tracker:
         """
         asked_at = time.monotonic()
         answer = self._start(
-            moved(self._keys, message.run, message.environment),
+            (*moved(self._keys, message.run, message.environment), self._keys.server()),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
             *(message.step, worker, self._settings.lease_seconds, SCHEMA, self._settings.takeover_seconds),
         )
@@ -157,7 +157,7 @@ class Tracker:
         answer = self._end(
             (
                 *moved(self._keys, message.run, message.environment),
-                *(self._keys.run(following), self._keys.run_events(following)),
+                *(self._keys.run(following), self._keys.run_events(following), self._keys.server()),
             ),
             *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
             *(self._settings.retention_seconds, _drift(result.drift)),
@@ -190,7 +190,10 @@ class Tracker:
             "patience": "" if ended.patience_seconds is None else ended.patience_seconds,
             "retention": self._settings.retention_seconds,
         }
-        keys = (*moved(self._keys, context.run_id, context.environment), self._keys.run(ended.following))
+        keys = (
+            *moved(self._keys, context.run_id, context.environment),
+            *(self._keys.run(ended.following), self._keys.server()),
+        )
         return tuple(cast("list[str]", self._fail(keys, once, json.dumps(request))))
 
     def again(
@@ -210,9 +213,10 @@ class Tracker:
         if lost:
             earlier = {"kind": lost.error_kind, "summary": lost.error_summary, "trace_id": lost.trace_id}
         answer = self._again(
-            moved(self._keys, record.run, record.environment),
+            (*moved(self._keys, record.run, record.environment), self._keys.server()),
             *(nonce(), record.token, record.epoch, record.index or 1, record.execution or "", why.value),
             *("" if patience_seconds is None else patience_seconds, limit, json.dumps(earlier) if earlier else ""),
+            self._settings.quiet_seconds,
         )
         return tuple(cast("list[str]", answer))
 

@@ -1,7 +1,7 @@
 """The workflow of the chaos driver: steps that run a real small program under the guard.
 
 The program writes what it does into a log on the "host", and holds the host's lock while it, or anything that it has
-started, lives: two at once are seen by whoever comes second.
+started, lives: two at once are seen by whoever comes second. Where there is a file `slow`, it takes its time to end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ cd "$CHAOS_FOLDER"
 exec 9>>"hosts/$1"
 flock -n 9 || echo "overlap $*" >>host.log
 echo "start $*" >>host.log
-trap 'echo "interrupted $*" >>host.log; exit 130' INT TERM
+trap 'echo "interrupted $*" >>host.log; [ ! -e slow ] || sleep 2; exit 130' INT TERM
 sleep "$4" &
 wait $!
 echo "end $*" >>host.log

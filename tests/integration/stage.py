@@ -38,10 +38,12 @@ def running(folder: Path, monkeypatch: pytest.MonkeyPatch, *, each: int, **redis
             app._after_fork()
 
 
-def launch(base: Base, seconds: float, count: int = 3, step: str = "first", name: str = "web") -> list[str]:
+def launch(
+    base: Base, seconds: float, count: int = 3, step: str = "first", name: str = "web", **labels: str
+) -> list[str]:
     """Runs whose `step` takes so many seconds, and the others moments; when it has to go on again, it is short too."""
     launcher = Launcher(base, app)
-    specs = [_spec(f"{name}-{number}", {step: str(seconds)}) for number in range(count)]
+    specs = [_spec(f"{name}-{number}", {step: str(seconds), **labels}) for number in range(count)]
     return [launcher.launch(Request(spec, (CHAOS.name,), "tester", "test")).run for spec in specs]
 
 

@@ -11,12 +11,14 @@ import pytest
 
 from config.settings import Settings
 from tasks.failure import RunStatus
+from tests.faults import chaos_world
 from tests.faults.chaos_world import LEASE_SECONDS, World
 from tests.integration import stage
-from tests.integration.stage import at_host, ended, launch
+from tests.integration.stage import at_host, ended, events, launch
 from tests.support import poll
 from workers import runtime
 from workers.runtime import Base
+from workers.tracker import Why
 
 SHORT, LONG = LEASE_SECONDS / 3, LEASE_SECONDS * 2
 Trouble = Callable[[World, float], None]
@@ -231,6 +233,57 @@ def test_after_a_snapshot_is_restored_a_step_may_run_again_but_never_at_once(
         world.redis.restart()
 
         for record in ended(base, runs):
-            assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 2), record.failure
+            assert record.status is RunStatus.SUCCEEDED, record.failure
+            assert sum(events(base, record.run)[why] for why in Why) == 1
         assert len(at_host(world, "start", "first")) == 6
+        stage.harmless(world)
+
+
+@pytest.mark.parametrize("step", ["first", "second"])
+def test_what_was_queued_in_the_snapshot_waits_for_the_tools_of_what_is_forgotten(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its message is back too, and other slots are free; the tool that it began takes its time to end."""
+    monkeypatch.setattr(chaos_world, "GRACE_SECONDS", 2.0)
+    with stage.running(tmp_path, monkeypatch, each=2, appendonly="no") as world:
+        (world.folder / "slow").touch()
+        base = runtime.base(Settings())
+        queue = {"first": "wait", "second": "tools"}[step]
+        serving = [worker for worker in world.workers if worker.queue == queue]
+        for worker in serving:
+            worker.signal(signal.SIGSTOP)
+        time.sleep(1.5)  # they may still be waiting for a message, and be given one
+        [run] = launch(base, 30, 1, step)
+        poll(lambda: base.store.run(run).step == step and base.client.llen(queue) == 1)
+        before = base.store.run(run).epoch
+        world.redis.client.save()
+        for worker in serving:
+            worker.signal(signal.SIGCONT)
+        poll(lambda: at_host(world, "start", step))
+
+        world.redis.restart()
+
+        [record] = ended(base, [run])
+        assert record.status is RunStatus.SUCCEEDED, record.failure
+        assert record.epoch > before
+        assert len(at_host(world, "start", step)) == 2
+        assert len(at_host(world, "interrupted", step)) == 1
+        stage.harmless(world)
+
+
+def test_what_waited_in_the_snapshot_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chaos_world, "GRACE_SECONDS", 2.0)
+    with stage.running(tmp_path, monkeypatch, each=2, appendonly="no") as world:
+        (world.folder / "slow").touch()
+        base = runtime.base(Settings())
+        [run] = launch(base, 4, 1, fails="100")
+        poll(lambda: base.client.hget(base.keys.run(run), "status") == "waiting", every=0.002)
+        world.redis.client.save()
+        poll(lambda: len(at_host(world, "start")) == 2)
+
+        world.redis.restart()
+
+        poll(lambda: len(at_host(world, "start")) == 3)
+        [record] = ended(base, [run])
+        assert record.status is RunStatus.SUCCEEDED, record.failure
         stage.harmless(world)

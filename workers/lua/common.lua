@@ -40,6 +40,14 @@ local function event(of, its_events, what, at, extra)
   redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', unpack(fields))
 end
 
+-- When Redis came back last: since when it has the run_id that it has. 0: it has had no other one. Who sees it first notes it.
+local function came_back(server, at)
+  local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  local known = get(server, 'run_id')
+  if known ~= run_id then redis.call('HSET', server, 'run_id', run_id, 'back_at', known == '' and 0 or at) end
+  return tonumber(get(server, 'back_at')) or 0
+end
+
 -- Make step `index` of a run due.
 local function make_due(of, index, at)
   local queue = cjson.decode(get(of, 'queues'))[index]
@@ -77,6 +85,20 @@ local function doubt(index)
   local options = cjson.decode(get(run, 'options'))
   options.nothing_made = false
   redis.call('HSET', run, 'uncertain:' .. index, 1, 'options', cjson.encode(options))
+end
+
+-- Where Redis has come back since the run stood at step `index`, the run may have been further. Nobody knows what its steps from there
+-- on have done; and the epochs that are forgotten, fewer than one a second, are not given again: hosts still know them.
+local function outdate(back_at, written_at, index, at)
+  if tonumber(written_at) >= back_at then return end
+  for each = tonumber(index), tonumber(get(run, 'total')) do doubt(each) end
+  redis.call('HINCRBY', run, 'epoch', math.floor(at - written_at))
+end
+
+-- When the place of a live run was written, or before.
+local function written_at()
+  local started_at = get(run, 'step_started_at')
+  return started_at ~= '' and started_at or get(run, 'due_at')
 end
 
 -- Keep what became of the step's present attempt: another one follows.

@@ -1,5 +1,5 @@
 -- fail: a run's step ends badly, at the place that its context speaks of; the first one wins. The run ends, or waits for its retry.
--- KEYS 13 next run (or the run)
+-- KEYS 13 next run (or the run), 14 server
 -- ARGV 1 nonce, 2 request as JSON: token, epoch, index, execution ('' it was due and never started), status, context as JSON, kind, summary, trace,
 --      retry: seconds until it is tried again ('' never), uncertain: nobody knows what the step has done,
 --      hold: seconds in which its tools may still be ending, patience: only if its lease lapsed so many seconds ago ('' at once), retention in seconds
@@ -22,6 +22,9 @@ if seconds > 0 then return {'held', string.format('%.1f', seconds)} end
 local id = get(run, 'run')
 redis.call('HSET', run, 'failure', request.context)
 if request.uncertain then doubt(index) end
+if execution == '' or request.patience ~= '' then  -- it is not its own worker that says so
+  outdate(came_back(KEYS[14], at), written_at(), index, at)
+end
 
 if request.hold > 0 and get(environment, 'run') == id then redis.call('HSET', environment, 'held_until', at + request.hold) end
 

@@ -1,12 +1,12 @@
 -- launch: claim an environment and make a step due.
--- KEYS 13 next run (or the run), 14 environments, 15 runs, or checks, of the environment; for a rollout: 16 rollout,
---      17 its pending environments of the provider, 18 its slots, 19 its specs
+-- KEYS 13 next run (or the run), 14 environments, 15 runs, or checks, of the environment, 16 server; for a rollout:
+--      17 rollout, 18 its pending environments of the provider, 19 its slots, 20 its specs
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
 --      rollout {id, provider} ('' none), history: how many runs of the environment are kept, kept: the keys of such a run, `*` for its id,
 --      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
 --         | slot WHY: the rollout does not start this environment now
-local next_run, environments, runs, rollout, pending, slots, specs = unpack(KEYS, 13, 19)
+local next_run, environments, runs, server, rollout, pending, slots, specs = unpack(KEYS, 13, 20)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
 
 local again = answered('launch', nonce)
@@ -95,6 +95,7 @@ local function shorten_history()
 end
 
 local function fresh()
+  came_back(server, at)
   local unknown = state == ''
   if unknown then state = 'created' end
   if not contains(request.sources, state) then return {'state', state} end
@@ -127,6 +128,7 @@ local function resume()
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
   if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
   if another_provider() then return {'provider', another_provider()} end
+  outdate(came_back(server, at), get(run, 'ended_at'), request.resume.index, at)
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
   redis.call('PERSIST', run_events)
   redis.call('PERSIST', next_run)

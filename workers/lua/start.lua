@@ -1,4 +1,5 @@
 -- start: a step begins, before its code. One round trip gives all that the step needs.
+-- KEYS 13 server
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema,
 --      10 seconds after a lapsed lease in which the worker's tools may still be ending
 -- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN DEADLINE SKIP [FACT VALUE …] | gone | stale WHY
@@ -7,6 +8,19 @@ local nonce, token, epoch, index, delivery, step, worker, lease, schema, ending 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
 local again = answered('start', nonce)
 if again then return again end
+
+local at = now()
+
+-- A Redis that has come back may have forgotten what had begun since. What it knows to be due then gets a new epoch first. A run
+-- that was launched since may follow one that is forgotten, whose tools may still be ending.
+local function forgotten()
+  local back_at = came_back(KEYS[13], at)
+  if tonumber(get(run, 'due_at')) < back_at then return 'Redis has come back since it was due' end
+  if at - back_at < lease + ending and tonumber(get(environment, 'updated_at')) >= back_at then
+    return 'Redis has just come back, and tools of before may still be ending'
+  end
+  return nil
+end
 
 local function stale()
   if get(run, 'schema') ~= schema then return 'the run has schema ' .. get(run, 'schema') end
@@ -19,13 +33,12 @@ local function stale()
   if get(environment, 'run') ~= get(run, 'run') then return 'the environment is not held by this run' end
   if redis.call('HEXISTS', cancels, get(run, 'run')) == 1 then return 'the run is to be cancelled' end
   if redis.call('EXISTS', paused) == 1 then return 'all is paused' end
-  return nil
+  return forgotten()
 end
 
 local why = stale()
 if why then return {'stale', why} end
 
-local at = now()
 local id = get(run, 'run')
 local attempt = redis.call('HINCRBY', run, 'attempts:' .. index, 1)
 -- Should Redis forget this start, the next one has the same place and attempt, and must not share its lease.
