@@ -48,7 +48,7 @@ def end_badly(
         status=failures.RULES[found.cause, found.kind].status,
         following=record.next or record.run,
         retry_seconds=None if final else succession.retry_seconds(base, record, found),
-        uncertain=record.execution is not None and _uncertain(found),
+        uncertain=record.execution is not None and succession.uncertain(found),
         hold_seconds=base.settings.takeover_seconds if ending else 0.0,
         patience_seconds=patience_seconds,
     )
@@ -61,11 +61,6 @@ def end_badly(
 def slot(record: RunRecord, answer: Answer) -> Slot | None:
     """The slot in a rollout that is free now, if the answer says so."""
     return Slot(answer[2], record.environment) if len(answer) > 2 and answer[0] == "ok" else None
-
-
-def _uncertain(found: Failure) -> bool:
-    """Whether nobody knows what the step has done: it was cut off, or what it had done could not be recorded."""
-    return found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) or found.kind is Kind.STATE_PERSISTENCE
 
 
 def _recorded(base: Base, context: FailureContext, ended: Ended) -> Answer:
@@ -131,6 +126,15 @@ def late(base: Base, record: RunRecord) -> Answer:
     kind, cause = Kind.TIMEOUT, Cause.TIMED_OUT
     found = Failure(kind, cause, errors.DeadlineError.__name__, "the run's deadline passed", help=advice)
     return _settle(base, record, found, None)
+
+
+def interrupted(base: Base, execution: Execution) -> None:
+    """End a run whose step was interrupted because its worker stops, and of which an operator is to say what it did."""
+    record = base.store.run(execution.identity.run)
+    if record.execution == execution.name:
+        summary = f"worker {record.worker} stopped in the middle of the step: whether it was done is not known"
+        found = Failure(Kind.WORKER_LOST, Cause.WORKER_LOST, errors.HandOverError.__name__, summary)
+        end_badly(base, record, found, links_of(found), final=True)
 
 
 def overdue(base: Base, execution: Execution) -> None:

@@ -20,6 +20,7 @@ from tasks.workflows.model import Queue
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
+_HURRY_SECONDS = 1.0
 _WAIT_THREADS = 100
 _PULSE_FILE = "STEPMARK_PULSE_FILE"
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -64,7 +65,9 @@ class Crew:
             while not self._ended():
                 time.sleep(_LOOK_SECONDS)
             told = bool(self._told)
-            if not told:  # whoever was told would take a second TERM for an order to hurry
+            if not told:  # told twice, they hand over: a long step must not keep all from being started anew
+                self._pass_on(signal.SIGTERM)
+                time.sleep(_HURRY_SECONDS)
                 self._pass_on(signal.SIGTERM)
             while any(child.poll() is None for child in self._children.values()):
                 time.sleep(_LOOK_SECONDS)

@@ -18,6 +18,8 @@ from tasks.failure import Cause, Failure, RunStatus
 from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
+from workers.connection import Script
+from workers.keys import moved
 from workers.records import RunRecord
 from workers.rollouts import Rollouts
 from workers.runtime import Base
@@ -30,6 +32,8 @@ _LOCK_SECONDS = 10.0
 # What was seen once and never again has started since.
 _MEMORY_LEASES = 20
 _PAGE = 200
+# It is seldom needed, and reads all that lives.
+_MEND_LOOKS = 10
 
 
 class Reaper:
@@ -39,8 +43,10 @@ class Reaper:
         self._base = base
         self._app = app
         self._rollouts = Rollouts(base, app)
+        self._mender = Script(base.client, "mend", moves_runs=True)
         self._overtaken: dict[str, tuple[int | None, float]] = {}
-        self._page = 0
+        self._pages: dict[str, int] = {}
+        self._looks = 0
 
     def look(self) -> None:
         """Look once at all that may have been left.
@@ -66,6 +72,9 @@ class Reaper:
         self._take_over(now)
         self._send_anew()
         self._send_again(now)
+        self._looks += 1
+        if self._looks % _MEND_LOOKS == 0:
+            self._mend()
 
     def _advance_rollouts(self) -> None:
         for record in self._rollouts.store.live():
@@ -96,15 +105,14 @@ class Reaper:
 
     def _send_anew(self) -> None:
         """What was due before Redis came back, or soon after: workers refuse to begin it in the epoch that it has."""
-        for record in self._runs(self._until(self._base.keys.due(), restarts.quiet_until(self._base))):
+        for record in self._runs(self._until(self._base.keys.due(), restarts.quiet_until(self._base), "anew")):
             self._go_on(record, Why.SENT_AGAIN)
 
     def _send_again(self, now: float) -> None:
         """Due runs whose messages must be lost, seen so for a whole lease: one just taken begins meanwhile."""
         lease = self._base.settings.lease_seconds
         self._overtaken = {run: seen for run, seen in self._overtaken.items() if now - seen[1] < _MEMORY_LEASES * lease}
-        due = self._until(self._base.keys.due(), now - lease, self._page)
-        self._page = self._page + _PAGE if len(due) == _PAGE else 0
+        due = self._until(self._base.keys.due(), now - lease)
         lost = {record.run: record for record in self._base.store.overtaken(self._runs(due))}
         for run in due:
             number, since = self._overtaken.pop(run, (None, now))
@@ -145,9 +153,19 @@ class Reaper:
             callbacks.keep_trace(self._base, trace)
         return callbacks.settle(self._base, record) if answer[0] == "limit" else answer
 
-    def _until(self, key: str, at: float, offset: int = 0) -> list[str]:
-        """Members of a sorted set whose time has come, the oldest first."""
-        return cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, _PAGE))
+    def _mend(self) -> None:
+        """Live runs that stand in no set that is looked at: a script was refused in its middle, and left them out."""
+        live = self._until(self._base.keys.deadlines(), "+inf", "all")
+        for record in self._runs(live):
+            if self._mender(moved(self._base.keys, record.run, record.environment))[0] == "ok":
+                logger.warning("Run %s was %s, and nobody looked for it", record.run, record.status.value)
+
+    def _until(self, key: str, at: float | str, what: str = "") -> list[str]:
+        """Members of a sorted set whose time has come, the oldest first: a page of them, at the next look the next."""
+        offset = self._pages.get(key + what, 0)
+        found = cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, _PAGE))
+        self._pages[key + what] = offset + _PAGE if len(found) == _PAGE else 0
+        return found
 
     def _runs(self, runs: Iterable[str]) -> tuple[RunRecord, ...]:
         return tuple(self._base.store.runs(runs).values())

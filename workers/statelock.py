@@ -44,7 +44,7 @@ def release(base: Base, environment: str, lock: Lock, by: str, reason: str) -> N
     """
     run, _, epoch = lock.owner.rpartition(".")
     record = base.store.runs([run]).get(run)
-    left = _seconds_left(record, base.settings.takeover_seconds) if record and str(record.epoch) == epoch else 0.0
+    left = _seconds_left(base, record) if record and str(record.epoch) == epoch else 0.0
     if record and left > 0:
         place = f"run {record.run} of {record.user}, {record.workflow} {record.index}/{record.total} {record.step}"
         held_by = f"the state of {environment} is held by {place}, epoch {epoch}, on worker {record.worker}"
@@ -54,8 +54,12 @@ def release(base: Base, environment: str, lock: Lock, by: str, reason: str) -> N
         raise ConflictError(f"the lock of {environment} was taken by another command", "look again, then repeat")
 
 
-def _seconds_left(record: RunRecord, takeover_seconds: float) -> float:
+def _seconds_left(base: Base, record: RunRecord) -> float:
     """How long a tool of the run may still be at work, at least."""
+    takeover_seconds = base.settings.takeover_seconds
     if record.status is RunStatus.RUNNING:
         return record.free_at(takeover_seconds) - record.read_at
+    held = cast("str | None", base.client.hget(base.keys.environment(record.environment), "held_until"))
+    if held and float(held) > record.read_at:
+        return float(held) - record.read_at
     return (record.ended_at or 0.0) + max(takeover_seconds, record.ending_seconds) - record.read_at

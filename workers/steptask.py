@@ -68,8 +68,7 @@ class TrackedTask(Task):
             try:
                 following = Performance(runtime.current(), execution, self.request.redact).perform(self.run)
             except HandOverError as error:
-                if succession.hand_over(runtime.current(), self.app, execution)[0] != "ok":
-                    callbacks.cancel_held(runtime.current(), execution)
+                self._hand_over(execution)
                 raise Ignore(str(error)) from error
             except (StaleError, LeaseLostError) as error:
                 logger.warning("The step is no longer ours: %s", error)
@@ -81,6 +80,13 @@ class TrackedTask(Task):
         elif following:
             rollouts.free(runtime.current(), self.app, following)
         return None
+
+    def _hand_over(self, execution: Execution) -> None:
+        answer = succession.hand_over(runtime.current(), self.app, execution)[0]
+        if answer == "ask":
+            callbacks.interrupted(runtime.current(), execution)
+        elif answer not in ("ok", "later"):
+            callbacks.cancel_held(runtime.current(), execution)
 
     def after_return(self, *_: Any) -> None:
         """Let a pool's process end that was told to: Celery takes it for gone, and would not hear of its next step."""

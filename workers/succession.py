@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import random
 
+import redis
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from tasks.errors import Kind
-from tasks.failure import Failure, FailureContext
+from tasks.failure import Cause, Failure, FailureContext
 from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import Step, Unknown
 from workers import chain
@@ -37,11 +39,18 @@ def retry_seconds(base: Base, record: RunRecord, found: Failure) -> float | None
     step = step_of(record)
     if step is None or record.execution is None:
         return None
+    if step.unknown is Unknown.ASK and uncertain(found):
+        return None
     if found.kind is not Kind.WORKER_LOST:
         return step.retry.wait_seconds(found.kind, record.retried, random.random())  # noqa: S311 - no secret
     if step.unknown is Unknown.ASK or record.taken >= base.settings.takeovers:
         return None
     return 0.0
+
+
+def uncertain(found: Failure) -> bool:
+    """Whether nobody knows what the step has done: it was cut off, or what it had done could not be recorded."""
+    return found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) or found.kind is Kind.STATE_PERSISTENCE
 
 
 def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureContext | None = None) -> Answer:
@@ -70,8 +79,22 @@ def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureCon
 
 
 def hand_over(base: Base, app: Celery, execution: Execution) -> Answer:
-    """Give a run whose step was interrupted here to another worker. What cannot be given is found by its lease."""
+    """Give a run whose step was interrupted here to another worker: `ok`, `stale`, or `ask` if an operator decides.
+
+    What cannot be given, because Redis does not answer, is found by its lease: `later`.
+    """
+    try:
+        return _hand_over(base, app, execution)
+    except (redis.RedisError, OperationalError) as error:
+        logger.warning("Run %s could not be handed over: %s", execution.identity.run, error)
+        return ("later",)
+
+
+def _hand_over(base: Base, app: Celery, execution: Execution) -> Answer:
     record = base.store.run(execution.identity.run)
+    step = step_of(record)
+    if record.execution == execution.name and step and step.unknown is Unknown.ASK:
+        return ("ask",)
     if record.execution == execution.name:
         return go_on(base, app, record, Why.HANDED_OVER)
     return ("stale",)

@@ -76,6 +76,12 @@ local function begin(of, index, at)
     redis.call('HSET', of, 'deadline_at', at + seconds)
     redis.call('ZADD', deadlines, at + seconds, get(of, 'run'))
   end
+  local partial = 0
+  for each = 1, index - 1 do
+    local ended = get(of, 'ended:' .. each)
+    if ended ~= '' and cjson.decode(ended).ending == 'not-possible' then partial = 1 end
+  end
+  redis.call('HSET', of, 'partial', partial)
   redis.call('PERSIST', of)
   activate(of, index, at)
 end
