@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from tasks.failure import RunStatus
-from workers import pause
+from workers import pause, restarts
 from workers.cli import outcomes, outlook, output, progress, reports, watch
 from workers.cli.outcomes import Outcome
 from workers.cli.progress import View
@@ -24,7 +24,8 @@ Start = Callable[[], str]
 """Launches a run, or has one go on or end; gives its id."""
 
 _NO_WORKER_SECONDS = 10.0
-_LEASE_TRIES = 3
+# Times that nothing goes on after Redis came back, or after a lease without a reaper; then the lost run itself.
+_PATIENCE = 3
 _LOOK_SECONDS = 0.3
 
 
@@ -74,7 +75,8 @@ class Enqueued:
 
     def _patiently(self, start: Start) -> str:
         """Start; if a lost worker's tools may still be at work, wait until they must have ended."""
-        for _ in range(_LEASE_TRIES):
+        until = time.monotonic() + _PATIENCE * self._base.settings.quiet_seconds
+        while time.monotonic() < until:
             try:
                 return start()
             except HeldError as error:
@@ -98,7 +100,7 @@ class Enqueued:
         if holder.display is not RunStatus.LOST:
             return None
         left = holder.free_at(self._base.settings.takeover_seconds) - holder.read_at
-        return max(left, 0.0) + 0.5
+        return max(left, restarts.quiet_seconds(self._base), 0.0) + 0.5
 
     def _outcomes(self) -> tuple[Outcome, ...]:
         names = tuple(self._starts)

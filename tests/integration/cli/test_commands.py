@@ -19,7 +19,20 @@ from workers.runtime import Base
 Fleet = Callable[..., Path]
 Worker = subprocess.Popen[bytes]
 OUTCOME_KEYS = {
-    *("environment", "outcome", "state", "partial", "run", "workflow", "step", "index", "total", "failure", "error"),
+    *(
+        "environment",
+        "outcome",
+        "state",
+        "partial",
+        "run",
+        "workflow",
+        "step",
+        "index",
+        "total",
+        "failure",
+        "error",
+        "drift",
+    ),
 }
 
 
@@ -263,7 +276,7 @@ def test_status_and_show(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> No
     (row,) = as_json.json["environments"]
     assert row["run"]["failure"]["error_kind"] == "command-execution"
     assert [step["ending"] for step in row["run"]["steps"]] == ["failed", "pending", "pending"]
-    assert shown.keys() == row.keys() | {"spec", "facts", "history", "traces"}
+    assert shown.keys() == row.keys() | {"spec", "facts", "history", "traces", "checks"}
     assert {key: shown[key] for key in row} == row
     assert "token" not in json.dumps(shown)
 
