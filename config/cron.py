@@ -80,7 +80,9 @@ class Cron:
             return ()
         if day.isoweekday() % 7 not in fields.day_of_week:
             return ()
-        found = {moment for hour in fields.hour for minute in fields.minute for moment in self._shown(day, hour, minute)}
+        found = {
+            moment for hour in fields.hour for minute in fields.minute for moment in self._shown(day, hour, minute)
+        }
         return tuple(sorted(found))
 
     def _shown(self, day: date, hour: int, minute: int) -> tuple[float, ...]:

@@ -10,18 +10,17 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import membership, pulse, reaper, schedule
+from workers import membership, pulse, reaper
 
 
 def _configuration() -> dict[str, Any]:
-    chosen = settings.load()
-    return {**celeryconfig.build(chosen), "beat_schedule": schedule.entries(chosen)}
+    return celeryconfig.build(settings.load())
 
 
 app = Celery(
     "stepmark",
     task_cls="workers.steptask:TrackedTask",
-    include=["tasks.workflows", "workers.callbacks", "workers.revocations", "workers.schedule", "workers.readiness"],
+    include=["tasks.workflows", "workers.callbacks", "workers.revocations", "workers.firing", "workers.readiness"],
 )
 # A function: the settings are read when the app is first used, not when this module is imported.
 app.add_defaults(_configuration)

@@ -18,6 +18,7 @@ from tasks.failure import Cause, Failure, RunStatus
 from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
+from workers.firing import Firings
 from workers.records import RunRecord
 from workers.runtime import Base
 from workers.tracker import Answer, Why
@@ -37,6 +38,7 @@ class Reaper:
     def __init__(self, base: Base, app: Celery) -> None:
         self._base = base
         self._app = app
+        self._firings = Firings(base, app)
         self._overtaken: dict[str, tuple[int | None, float]] = {}
         self._page = 0
 
@@ -53,6 +55,7 @@ class Reaper:
         for record in self._runs(self._until(keys.deadlines(), now)):
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
                 self._help(record, partial(callbacks.late, self._base, record))
+        self._firings.send_again(now)
         if self._base.client.exists(keys.paused()):
             return
         for record in self._runs(self._until(keys.retries(), now)):

@@ -24,6 +24,7 @@ from workers.cli import (
     pause,
     reading,
     reports,
+    schedule,
     state,
     worker,
 )
@@ -62,6 +63,7 @@ for _command in (
     *(look.status, look.show, reading.trace, reading.logs),
 ):
     app.command()(_command)
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(state.app, name="state")
 app.add_typer(worker.app, name="worker")
 

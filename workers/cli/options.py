@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
@@ -24,6 +24,15 @@ _COMPLETION_SECONDS = 0.5
 
 def complete_environment(incomplete: str) -> list[str]:
     """The environments in Redis whose names begin so; none if it does not answer at once."""
+    return _complete(Keys.environments, incomplete)
+
+
+def complete_schedule(incomplete: str) -> list[str]:
+    """The schedules in Redis whose names begin so; none if it does not answer at once."""
+    return _complete(Keys.schedules, incomplete)
+
+
+def _complete(key: Callable[[Keys], str], incomplete: str) -> list[str]:
     try:
         settings = settings_module.load()
         with redis.Redis.from_url(
@@ -32,7 +41,7 @@ def complete_environment(incomplete: str) -> list[str]:
             socket_timeout=_COMPLETION_SECONDS,
             socket_connect_timeout=_COMPLETION_SECONDS,
         ) as client:
-            names = cast("set[str]", client.smembers(Keys(settings.key_prefix).environments()))
+            names = cast("set[str]", client.smembers(key(Keys(settings.key_prefix))))
     except (redis.RedisError, ConfigError, StepmarkError, ValueError):  # pydantic's are ValueErrors
         return []
     return sorted(name for name in names if name.startswith(incomplete))

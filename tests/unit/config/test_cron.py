@@ -101,7 +101,11 @@ def test_what_comes_every_hour_goes_on_to_do_so(start: str, expected: list[str])
 
 
 def test_a_half_hour_that_is_not_there() -> None:
-    assert times("10 * * * *", "Australia/Lord_Howe", "2026-10-03 14:30", 3) == ["04 01:10 +10.5", "04 02:40 +11", "04 03:10 +11"]
+    assert times("10 * * * *", "Australia/Lord_Howe", "2026-10-03 14:30", 3) == [
+        "04 01:10 +10.5",
+        "04 02:40 +11",
+        "04 03:10 +11",
+    ]
 
 
 def test_a_day_that_is_not_there() -> None:

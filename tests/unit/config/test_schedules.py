@@ -38,7 +38,8 @@ def test_no_interval(every: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("timezone", "zone"), [(None, "UTC"), ("UTC", "UTC"), ("Europe/Berlin", "Europe/Berlin"), ("Etc/GMT+3", "Etc/GMT+3")]
+    ("timezone", "zone"),
+    [(None, "UTC"), ("UTC", "UTC"), ("Europe/Berlin", "Europe/Berlin"), ("Etc/GMT+3", "Etc/GMT+3")],
 )
 def test_cron(timezone: str | None, zone: str) -> None:
     found = schedule(cron="0 3 * * mon", timezone=timezone)
