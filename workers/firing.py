@@ -7,10 +7,12 @@ sends again what stays.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import cast
 
 from celery import Celery, current_app, shared_task
 from kombu.exceptions import OperationalError
+from redis.exceptions import LockError
 
 from config.fleet import EnvironmentSpec, Schedule
 from tasks.jobs import JOBS
@@ -18,7 +20,7 @@ from tasks.workflows.model import Queue
 from workers import readiness, runtime, verbs
 from workers.firingrecord import Due, Firing, Outcome
 from workers.launch import Launcher, Request
-from workers.refusals import NotFoundError, RefusedError
+from workers.refusals import RefusedError
 from workers.runtime import Base
 from workers.schedule import FIRE, ScheduleRecord, Schedules
 
@@ -26,18 +28,17 @@ logger = logging.getLogger(__name__)
 
 # Less late is not missed: a standby beat takes over in that time, and a message finds its worker.
 LATE_SECONDS = 300.0
-# Whoever began to deal with a firing and does not end it in this time, has died. Two of these, and it is not late yet.
-_CLAIM_SECONDS = 100
+# Whoever began to deal with a firing and has not ended in this time, is dead. Two of these, and it is not late yet.
+_LOCK_SECONDS = 100
 _AGAIN_SECONDS = 60.0
 _SELDOM_SECONDS = 600.0
-# A firing that waits for the runs of an earlier one looks after them so often.
+# A firing that waits for another one, or for its runs, is looked after so often.
 _WAIT_SECONDS = 10.0
 # And for as long as a missed time is made up for.
 _DONE_SECONDS = 3600
 _KEPT = 50
 _PAGE = 200
 _MOST_NAMED = 3
-_DONE = "done"
 
 
 class Firings:
@@ -76,30 +77,41 @@ class Firings:
     def fire(self, due: Due) -> Firing | None:
         """Launch the workflow of a schedule over what it selects, once, or leave it out.
 
-        None: it was dealt with before, or somebody is just dealing with it, or the schedule is not there any more.
+        None: that was done before, or the schedule is not there any more.
         An environment that cannot be launched (busy, in another state, or its workers lack something) is left out with
         a warning, and with a record that `stepmark status` shows until the schedule is fired again.
         """
-        if not self._claim(due):
-            return None
+        lock = self._base.client.lock(
+            self._keys.schedule_lock(due.schedule), timeout=_LOCK_SECONDS, blocking=False, thread_local=False
+        )
+        if not lock.acquire():
+            self._put_off(due)
+            return self._firing(due, Outcome.WAITING, reason="another firing of it is just being dealt with")
         try:
-            record = self._schedules.find(due.schedule)
-        except NotFoundError:
-            logger.warning("Schedule %s was fired, but is not there any more", due.schedule)
+            return self._fire(due)
+        finally:
+            with suppress(LockError):  # it took longer: somebody else may be at it
+                lock.release()
+
+    def _fire(self, due: Due) -> Firing | None:
+        if self._base.client.exists(self._keys.firing(due.schedule, due.mark)):
+            self._base.client.zrem(self._keys.firings(), str(due))
+            return None
+        record = self._schedules.get(due.schedule)
+        if record is None:
+            self._schedules.remove(due.schedule)  # what was written while it was removed
             self._base.client.zrem(self._keys.firings(), str(due))
             return None
         firing = self._deal_with(record, due)
-        self._keep(record, due, firing)
+        if firing.outcome is Outcome.WAITING:
+            self._base.client.hset(self._keys.schedule(due.schedule), "waiting", str(due))
+            self._put_off(due)
+        else:
+            self._keep(record, due, firing)
         return firing
 
-    def _claim(self, due: Due) -> bool:
-        """Whether we are to deal with it: nobody has, and nobody is doing so."""
-        key = self._keys.firing(due.schedule, due.mark)
-        if self._base.client.set(key, verbs.whoami(), nx=True, ex=_CLAIM_SECONDS):
-            return True
-        if self._base.client.get(key) == _DONE:
-            self._base.client.zrem(self._keys.firings(), str(due))
-        return False
+    def _put_off(self, due: Due) -> None:
+        self._base.client.zadd(self._keys.firings(), {str(due): self._base.now() + _WAIT_SECONDS})
 
     def _deal_with(self, record: ScheduleRecord, due: Due) -> Firing:
         schedule = record.schedule
@@ -172,21 +184,16 @@ class Firings:
 
     def _keep(self, record: ScheduleRecord, due: Due, firing: Firing) -> None:
         """Write down what became of it."""
-        keys, name = self._keys, due.schedule
+        keys, name, text = self._keys, due.schedule, firing.model_dump_json()
         pipe = self._base.client.pipeline()
-        if firing.outcome is Outcome.WAITING:
-            pipe.hset(keys.schedule(name), "waiting", str(due))
-            pipe.zadd(keys.firings(), {str(due): firing.fired_at + _WAIT_SECONDS})
-            pipe.delete(keys.firing(name, due.mark))
-        else:
-            pipe.lpush(keys.schedule_firings(name), firing.model_dump_json())
-            pipe.ltrim(keys.schedule_firings(name), 0, _KEPT - 1)
-            pipe.set(keys.firing(name, due.mark), _DONE, ex=_DONE_SECONDS + record.schedule.late_seconds)
-            pipe.zrem(keys.firings(), str(due))
-            if record.waiting == str(due):
-                pipe.hdel(keys.schedule(name), "waiting")
-            if firing.launched:
-                pipe.hset(keys.schedule(name), "running", firing.model_dump_json())
+        pipe.lpush(keys.schedule_firings(name), text)
+        pipe.ltrim(keys.schedule_firings(name), 0, _KEPT - 1)
+        pipe.set(keys.firing(name, due.mark), verbs.whoami(), ex=_DONE_SECONDS + record.schedule.late_seconds)
+        pipe.zrem(keys.firings(), str(due))
+        if record.waiting == str(due):
+            pipe.hdel(keys.schedule(name), "waiting")
+        if firing.launched:
+            pipe.hset(keys.schedule(name), "running", text)
         pipe.sismember(keys.schedules(), name)
         if not pipe.execute()[-1]:  # it was removed meanwhile
             self._schedules.remove(name)

@@ -97,12 +97,16 @@ class Keys:
         """List: a schedule's last 50 firings, the newest first, JSON. Written by firings; until it is removed."""
         return f"{self.prefix}:schedule:{name}:firings"
 
+    def schedule_lock(self, name: str) -> str:
+        """String: the lock of whoever deals with a firing of the schedule. By firings; while that goes on."""
+        return f"{self.prefix}:schedule:{name}:lock"
+
     def firings(self) -> str:
         """Sorted set: firings not done yet, `NAME AT BY`, when they are sent again. By beat, firings; for ever."""
         return f"{self.prefix}:firings"
 
     def firing(self, name: str, at: str) -> str:
-        """String: the firing of that time is at work, or done. By firings; while it may be delivered again."""
+        """String: the firing of that time has been dealt with. By firings; while it may be delivered again."""
         return f"{self.prefix}:firing:{name}:{at}"
 
     def beat_entry(self, name: str) -> str:

@@ -65,9 +65,13 @@ class Schedules:
         Raises:
             NotFoundError: there is none.
         """
-        if found := self._read([name]):
-            return found[0]
+        if found := self.get(name):
+            return found
         raise NotFoundError(f"schedule {name!r}", "`stepmark schedule list` lists them")
+
+    def get(self, name: str) -> ScheduleRecord | None:
+        """The same; None: there is none."""
+        return next(iter(self._read([name])), None)
 
     def all(self) -> tuple[ScheduleRecord, ...]:
         """All of them, by name."""
@@ -108,7 +112,7 @@ class Schedules:
     def apply(self, schedule: Schedule, specs: tuple[EnvironmentSpec, ...], by: str, at: float) -> None:
         """Keep it in place of what there is by that name; a pause stays. Times before `at` are no missed ones."""
         name, keys = schedule.name, self._keys
-        before = next(iter(self._read([name])), None)
+        before = self.get(name)
         since = before.since if before and before.schedule.every == schedule.every else float(int(at))
         timetable = schedule.timetable(since)
         same = before is not None and before.timetable == timetable
