@@ -207,7 +207,7 @@ def test_keys() -> None:
 def key(method: str) -> str:
     """The key as the page writes it: ID for what a run or a trace is called."""
     made = getattr(Keys("-"), method)
-    arguments = {"name": "NAME", "run": "ID", "trace": "ID"}
+    arguments = {"name": "NAME", "run": "ID", "trace": "ID", "at": "TIME"}
     return str(made(*(arguments[name] for name in inspect.signature(made).parameters))).removeprefix("-:")
 
 

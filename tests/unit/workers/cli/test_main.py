@@ -36,7 +36,7 @@ FLEET_COMMANDS = ("up", "provision", "configure", "register")
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    assert set(typer.main.get_command(main.app).commands) == {*COMMANDS, "state"}  # type: ignore[attr-defined]  # a group
+    assert set(typer.main.get_command(main.app).commands) == {*COMMANDS, "schedule", "state"}  # type: ignore[attr-defined]  # a group
 
 
 @pytest.mark.parametrize("command", COMMANDS)
