@@ -25,6 +25,7 @@ from config.timetable import Timetable
 from workers import pulse, runtime, schedule
 from workers.firing import Firings
 from workers.firingrecord import Due
+from workers.schedule import Schedules
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class Scheduler(RedBeatScheduler):
         super().__init__(app, *args, **options)
         self._client = base.client
         self._firings = Firings(base, app)
+        self._schedules = Schedules(base.client, base.keys)
         # RedBeat's own way with the lock is to block until it has it, and to end when it is lost.
         self.lock_key = None
         self.lock: Lock = base.client.lock(
@@ -163,6 +165,8 @@ class Scheduler(RedBeatScheduler):
             return True
         token = f"{socket.gethostname()}/{os.getpid()} {secrets.token_hex(8)}"
         active = bool(self.lock.acquire(token=token))
+        if active:
+            self._schedules.stand(time.time())
         if active is not self._active:
             logger.info("This beat fires the schedules" if active else "Another beat is active: standing by")
         self._active = active

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import redis
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from config.fleet import EnvironmentSpec, Schedule
 from config.timetable import Timetable
 from workers.firingrecord import Firing
 from workers.keys import Keys
 from workers.pause import Pause
-from workers.refusals import NotFoundError
+from workers.refusals import NotFoundError, RefusedError
 
 FIRE = "stepmark.fire_schedule"
+# What is done by itself whether or not a fleet file says so. One that is applied by the same name takes its place.
+STANDING = (Schedule(name="retention", workflow="retention", cron="10 4 * * *", jitter="30m", missed="run-once"),)
 
 _SPECS = TypeAdapter(tuple[EnvironmentSpec, ...])
 _PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
-_FIELDS = ("schedule", "environments", "since", "applied_at", "applied_by", "paused", "waiting")
+_JSON = ("schedule", "environments", "paused")
+_FIELDS = (*_JSON, "since", "applied_at", "applied_by", "waiting")
 
 
 class ScheduleRecord(BaseModel):
@@ -134,6 +137,13 @@ class Schedules:
             pipe.zadd(keys.beat_due(), {keys.beat_entry(name): timetable.due_at(timetable.after(at))}, nx=same)
         pipe.execute()
 
+    def stand(self, at: float) -> None:
+        """Apply the standing schedules that are not there."""
+        known = self.names()
+        for schedule in STANDING:
+            if schedule.name not in known:
+                self.apply(schedule, (), "stepmark", at)
+
     def pause(self, record: ScheduleRecord, pause: Pause) -> None:
         """Have beat fire it no more."""
         name, keys = record.schedule.name, self._keys
@@ -166,16 +176,15 @@ class Schedules:
         holder = cast("str | None", self._client.get(self._keys.beat_lock()))
         return holder.split()[0] if holder else None
 
-    def _read(self, names: Iterable[str]) -> tuple[ScheduleRecord, ...]:
+    def _read(self, names: Sequence[str]) -> tuple[ScheduleRecord, ...]:
         pipe = self._client.pipeline()
         for name in names:
             pipe.hmget(self._keys.schedule(name), _FIELDS)
             pipe.zscore(self._keys.beat_due(), self._keys.beat_entry(name))
-        answers = pipe.execute()
-        kept = [
-            (dict(zip(_FIELDS, found, strict=True)), at) for found, at in zip(answers[::2], answers[1::2], strict=True)
-        ]
-        return tuple(_record(values, next_at) for values, next_at in kept if values["schedule"])
+        answers = iter(pipe.execute())
+        return tuple(
+            _record(name, values, at) for name, values, at in zip(names, answers, answers, strict=True) if values[0]
+        )
 
 
 def meta(last: float) -> str:
@@ -194,17 +203,14 @@ def _definition(timetable: Timetable, *, enabled: bool) -> str:
     return json.dumps({**entry, "args": [], "kwargs": {}, "options": {}})
 
 
-def _record(values: Mapping[str, str | None], next_at: float | None) -> ScheduleRecord:
-    return ScheduleRecord(
-        schedule=Schedule.model_validate_json(values["schedule"] or ""),
-        environments=tuple(json.loads(values["environments"] or "[]")),
-        since=float(values["since"] or 0),
-        applied_at=float(values["applied_at"] or 0),
-        applied_by=values["applied_by"] or "",
-        paused=Pause.model_validate_json(values["paused"]) if values["paused"] else None,
-        waiting=values["waiting"],
-        next_at=next_at,
-    )
+def _record(name: str, values: Sequence[str | None], next_at: float | None) -> ScheduleRecord:
+    found = {field: value for field, value in zip(_FIELDS, values, strict=True) if value is not None}
+    parsed = {field: json.loads(found[field]) for field in _JSON if field in found}
+    try:
+        return ScheduleRecord.model_validate_json(json.dumps({**found, **parsed, "next_at": next_at}))
+    except ValidationError as error:
+        advice = "use the version that did, or a later one; or apply it again"
+        raise RefusedError(f"schedule {name} was applied by another version of stepmark", advice) from error
 
 
 def _plain(value: object) -> str:

@@ -26,7 +26,7 @@ from workers.beat import Scheduler
 from workers.firingrecord import Outcome
 from workers.pause import Pause
 from workers.runtime import Base
-from workers.schedule import Schedules
+from workers.schedule import STANDING, Schedules
 
 Beat = subprocess.Popen[bytes]
 Start = Callable[..., Beat]
@@ -55,6 +55,19 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
 def kept(base: Base) -> Schedules:
     """The schedules in Redis."""
     return Schedules(base.client, base.keys)
+
+
+def quieten(base: Base) -> None:
+    """Pause what is fired by itself, in case it is due while a test runs."""
+    kept = Schedules(base.client, base.keys)
+    kept.stand(base.now())
+    for record in kept.all():
+        kept.pause(record, Pause(by="tester", reason="", at=base.now()))
+
+
+@pytest.fixture(autouse=True)
+def _quiet(base: Base) -> None:
+    quieten(base)
 
 
 @pytest.fixture
@@ -141,6 +154,7 @@ def test_beats_outlive_a_restart_of_redis(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("STEPMARK_REDIS_URL", redis_server.url)
         base = runtime.base(Settings())
         kept = Schedules(base.client, base.keys)
+        quieten(base)
         apply(base, every="1s")
         redis_server.kill()
         beats = (start(), start())
@@ -187,6 +201,22 @@ def test_what_is_due_is_fired_once_and_then_at_its_next_time(base: Base, kept: S
     assert base.client.llen("wait") == 1
     assert kept.find("nightly").next_at == record.since + 4 * 3600
     assert (first, second) == (5.0, 5.0)
+
+
+def test_what_is_fired_by_itself_is_put_there_by_the_active_beat(
+    base: Base, kept: Schedules, scheduler: Scheduler
+) -> None:
+    """Unless something is there by that name."""
+    base.client.flushdb()
+    scheduler.tick()
+    put = kept.find("retention")
+    own = Schedule(name="retention", workflow="retention", every="3h")
+    kept.apply(own, (), "anna@here", base.now())
+    scheduler.close()
+    Scheduler(scheduler.app).tick()
+
+    assert (put.schedule, put.applied_by) == (STANDING[0], "stepmark")
+    assert kept.find("retention").schedule == own
 
 
 def test_it_sleeps_until_the_next_time(base: Base, scheduler: Scheduler) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from workers.firingrecord import Due, Firing, Outcome
 from workers.launch import Launcher
 from workers.pause import Pause
 from workers.reaper import Reaper
-from workers.refusals import NotFoundError
+from workers.refusals import NotFoundError, RefusedError
 from workers.registry import Registry
 from workers.runtime import Base
 from workers.schedule import Schedules
@@ -142,6 +143,14 @@ def test_nothing_is_left_of_what_is_removed(kept: Schedules, base: Base, firings
         kept.find("nightly")
 
 
+def test_what_another_version_has_applied_is_said_to_be_so(kept: Schedules, base: Base) -> None:
+    kept.apply(declared(), (spec("web-1"),), "anna@here", base.now())
+    base.client.hset(base.keys.schedule("nightly"), "schedule", '{"name": "nightly", "wobble": 1}')
+
+    with pytest.raises(RefusedError, match="schedule nightly was applied by another version"):
+        kept.find("nightly")
+
+
 # What becomes of a firing.
 
 
@@ -194,6 +203,17 @@ def test_a_firing_that_is_delivered_twice_launches_once(base: Base, firings: Fir
     assert (again, last) == (None, None)
     assert base.store.history("web-1") == (first.launched["web-1"],)
     assert noted(base) == []
+
+
+def test_of_many_who_deal_with_it_at_once_one_launches(base: Base, firings: Firings) -> None:
+    due = applied(base, *(spec(f"web-{number}") for number in range(20)))
+    firings.note(due)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: firings.fire(due), range(8)))
+
+    assert [each.outcome for each in found if each and each.outcome is not Outcome.WAITING] == [Outcome.LAUNCHED]
+    assert {len(base.store.history(f"web-{number}")) for number in range(20)} == {1}
 
 
 def test_while_a_firing_is_dealt_with_others_of_its_schedule_wait(base: Base, firings: Firings) -> None:

@@ -18,7 +18,7 @@ from workers.firingrecord import Due, Firing, Outcome
 from workers.pause import Pause
 from workers.refusals import RefusedError
 from workers.runtime import Base
-from workers.schedule import ScheduleRecord, Schedules
+from workers.schedule import STANDING, ScheduleRecord, Schedules
 
 _UPCOMING = 5
 
@@ -188,8 +188,8 @@ def _apply(base: Base, found: Fleet, *, dry_run: bool) -> Iterator[dict[str, Any
 
 
 def _others(base: Base, found: Fleet, *, prune: bool, dry_run: bool) -> Iterator[dict[str, Any]]:
-    """The schedules that the file does not have."""
-    kept, names = Schedules(base.client, base.keys), {schedule.name for schedule in found.schedules}
+    """The schedules that the file does not have, the standing ones aside."""
+    kept, names = Schedules(base.client, base.keys), {each.name for each in (*found.schedules, *STANDING)}
     for name in kept.names():
         if name in names:
             continue

@@ -14,6 +14,7 @@ from tests.integration.conftest import StartWorker, ended
 from workers.cli import options
 from workers.cli.reports import Exit
 from workers.runtime import Base
+from workers.schedule import Schedules
 from workers.verbs import whoami
 
 NIGHTLY = {"name": "nightly", "workflow": "register", "select": "all", "cron": "30 3 * * *", "timezone": "Asia/Tokyo"}
@@ -117,6 +118,15 @@ def test_what_there_is(stepmark: Stepmark, write: Write, base: Base) -> None:
     assert lines[4].count("18:30:00Z") == 5
     assert [each["launched"] for each in shown_json.json["firings"]] == [found["last"]["launched"]]
     assert len(shown_json.json["upcoming"]) == 5
+
+
+def test_prune_leaves_what_is_fired_by_itself(stepmark: Stepmark, write: Write, base: Base) -> None:
+    Schedules(base.client, base.keys).stand(base.now())
+
+    said = stepmark("schedule", "apply", write(OFTEN), "--prune")
+
+    assert said.out == "added       often: register; every 90m; + web-2\n"
+    assert Schedules(base.client, base.keys).names() == ("often", "retention")
 
 
 def test_run_fires_it_now(stepmark: Stepmark, write: Write, base: Base, start_worker: StartWorker) -> None:
