@@ -19,7 +19,7 @@ from config.schedules import Schedule
 from config.settings import Settings
 from tests.faults import server
 from tests.integration.conftest import ROOT, StartWorker, spec
-from tests.integration.test_schedule import declared, noted
+from tests.integration.scheduled import declared, noted
 from tests.support import poll
 from workers import beat, crew, runtime
 from workers.beat import Scheduler
@@ -49,12 +49,6 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
     for process in started:
         process.kill()
         process.wait(30)
-
-
-@pytest.fixture
-def kept(base: Base) -> Schedules:
-    """The schedules in Redis."""
-    return Schedules(base.client, base.keys)
 
 
 def quieten(base: Base) -> None:
