@@ -47,4 +47,13 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
 
 def build(settings: Settings) -> dict[str, Any]:
     """The configuration of the app for these settings."""
-    return {**_SETTINGS, "broker_url": settings.redis_url.get_secret_value()}
+    url = settings.redis_url.get_secret_value()
+    return {
+        **_SETTINGS,
+        "broker_url": url,
+        "beat_max_loop_interval": settings.beat_look_seconds,
+        # Beat gives RedBeat a connection of ours; these keep it from complaining.
+        "redbeat_redis_url": url,
+        "redbeat_redis_options": {},
+        "redbeat_key_prefix": f"{settings.key_prefix}:beat:",
+    }

@@ -114,6 +114,8 @@ def _make(checker: Checker[Shape], nodes: tuple[tree.Node, ...]) -> tuple[tuple[
 def _selections(fleet: Fleet) -> list[Problem]:
     found = []
     for schedule, node in zip(fleet.schedules, fleet.schedule_nodes, strict=True):
+        if schedule.select is None:
+            continue  # whether it needs one is for the second pass, which knows the workflows
         try:
             fleet.select(schedule.selection)
         except SelectionError as error:

@@ -30,13 +30,16 @@ class Settings(BaseSettings):
         description="Encrypts workspaces and OpenTofu state. One key a line; the first encrypts, all decrypt.",
     )
     data_dir: Path = Field(Path("~/.cache/stepmark"), description="A worker's own files: only a cache.")
-    fleet_file: Path | None = Field(None, description="The fleet whose schedules beat fires.")
+    fleet_file: Path | None = Field(None, description="The fleet file of commands that are given none.")
     tofu_binary: str | None = Field(
         None, description="OpenTofu's binary; unset: `tofu` where present, else `terraform`."
     )
     plugin_mirror: Path | None = Field(None, description="A filesystem mirror of OpenTofu providers, for use offline.")
     lease_seconds: float = Field(12.0, gt=0, description="A worker not heard of for this long is suspected dead.")
     grace_seconds: float = Field(5.0, gt=0, description="A program that must end is killed after two of these.")
+    beat_lock_seconds: float = Field(
+        15.0, gt=0, description="A beat not heard of for this long is replaced by one that stands by."
+    )
     takeovers: int = Field(3, ge=0, description="How often a step goes on by itself after its worker was lost.")
     shutdown: Literal["finish", "hand-over"] = Field(
         "finish",
@@ -63,6 +66,11 @@ class Settings(BaseSettings):
     def retention_seconds(self) -> int:
         """How long runs, logs and traces are kept."""
         return int(self.retention_days * _SECONDS_A_DAY)
+
+    @property
+    def beat_look_seconds(self) -> float:
+        """How often beat looks at the schedules, at least, and renews its lock."""
+        return self.beat_lock_seconds / 3
 
     @property
     def renew_seconds(self) -> float:

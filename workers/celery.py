@@ -10,12 +10,11 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import membership, pulse, reaper, retention, schedule
+from workers import membership, pulse, reaper
 
 
 def _configuration() -> dict[str, Any]:
-    chosen = settings.load()
-    return {**celeryconfig.build(chosen), "beat_schedule": schedule.entries(chosen) | retention.ENTRIES}
+    return celeryconfig.build(settings.load())
 
 
 app = Celery(
@@ -23,7 +22,7 @@ app = Celery(
     task_cls="workers.steptask:TrackedTask",
     include=[
         *("tasks.workflows", "workers.errback", "workers.revocations"),
-        *("workers.schedule", "workers.retention", "workers.readiness"),
+        *("workers.firing", "workers.retention", "workers.readiness"),
     ],
 )
 # A function: the settings are read when the app is first used, not when this module is imported.

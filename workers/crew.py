@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from config.settings import Settings
 from tasks.adapters import children
 from tasks.adapters.children import Child
 from tasks.workflows.model import Queue
@@ -26,9 +25,7 @@ _PULSE_FILE = "STEPMARK_PULSE_FILE"
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-def commands(
-    queues: Sequence[Queue], options: Sequence[str], settings: Settings, *, beat: bool
-) -> Mapping[str, tuple[str, ...]]:
+def commands(queues: Sequence[Queue], options: Sequence[str], *, beat: bool) -> Mapping[str, tuple[str, ...]]:
     """The command line of each process, by name. options: Celery's own, for all workers; they override ours."""
     pools = {
         Queue.TOOLS: ("-P", "prefork", "-c", str(os.cpu_count() or 1)),
@@ -43,9 +40,7 @@ def commands(
         for queue in queues
     }
     if beat:
-        schedule = settings.data_dir.expanduser() / "beat-schedule"
-        scheduler = ("--scheduler", "workers.pulse:Scheduler", "--schedule", str(schedule), "--pidfile", "")
-        made["beat"] = (*celery, "beat", *scheduler, "--loglevel", "INFO")
+        made["beat"] = (*celery, "beat", "--scheduler", "workers.beat:Scheduler", "--pidfile", "", "--loglevel", "INFO")
     return made
 
 

@@ -25,6 +25,7 @@ from tasks.sandbox.ladder import Lack, Rung
 from workers import connection, crypto, readiness, runtime, verbs
 from workers.registry import Condition, Registry, WorkerRecord
 from workers.runtime import Base
+from workers.schedule import Schedules
 
 _OLDEST_REDIS = (6, 2)
 _FLEET = "workers' equipment"
@@ -159,6 +160,7 @@ def _workers(settings: Settings, app: Celery, fleet: Fleet | None) -> Iterator[C
         yield _living(found)
         if fleet and found:
             yield _equipped(base, app, fleet)
+        yield _schedules(Schedules(base.client, base.keys))
     except redis.RedisError:
         yield _living(())
 
@@ -168,6 +170,13 @@ def _living(workers: Sequence[WorkerRecord]) -> Check:
     if any(each.condition is Condition.READY for each in workers):
         return Check("workers", Verdict.OK, ", ".join(words))
     return Check("workers", Verdict.LIMITED, ", ".join(words) or "none lives", "`stepmark worker` starts them")
+
+
+def _schedules(kept: Schedules) -> Check:
+    count, beat = len(kept.names()), kept.beat()
+    if beat or not count:
+        return Check("schedules", Verdict.OK, f"{count}, fired by the beat {beat}" if beat else "none")
+    return Check("schedules", Verdict.LIMITED, f"{count}, but no beat is active", "`stepmark worker --beat` starts one")
 
 
 def _equipped(base: Base, app: Celery, fleet: Fleet) -> Check:

@@ -90,8 +90,40 @@ class Keys:
         return f"{self.prefix}:worker:{name}"
 
     def schedules(self) -> str:
-        """Hash: a field a schedule, JSON: when it was fired last, what it left out. By fire; for the retention."""
+        """Set: names of the schedules that were applied. Written by `stepmark schedule`; for ever."""
         return f"{self.prefix}:schedules"
+
+    def schedule(self, name: str) -> str:
+        """Hash: a schedule, what is declared of what it selects, its pause, what goes on. Until it is removed."""
+        return f"{self.prefix}:schedule:{name}"
+
+    def schedule_firings(self, name: str) -> str:
+        """List: a schedule's last 50 firings, the newest first, JSON. Written by firings; until it is removed."""
+        return f"{self.prefix}:schedule:{name}:firings"
+
+    def schedule_lock(self, name: str) -> str:
+        """String: the lock of whoever deals with a firing of the schedule. By firings; while that goes on."""
+        return f"{self.prefix}:schedule:{name}:lock"
+
+    def firings(self) -> str:
+        """Sorted set: firings not done yet, `NAME AT BY`, when they are sent again. By beat, firings; for ever."""
+        return f"{self.prefix}:firings"
+
+    def firing(self, name: str, at: str) -> str:
+        """String: the firing of that time has been dealt with. By firings; while it may be delivered again."""
+        return f"{self.prefix}:firing:{name}:{at}"
+
+    def beat_entry(self, name: str) -> str:
+        """Hash: RedBeat's entry of a schedule: definition, meta. By beat and `stepmark schedule`; until removed."""
+        return f"{self.prefix}:beat:{name}"
+
+    def beat_due(self) -> str:
+        """Sorted set: RedBeat's entries, when they are due. By beat and `stepmark schedule`; for ever."""
+        return f"{self.prefix}:beat::schedule"
+
+    def beat_lock(self) -> str:
+        """String: which beat fires the schedules. Written by it; as long as it lives, and some seconds."""
+        return f"{self.prefix}:beat::lock"
 
     def gone(self) -> str:
         """Hash: a field an environment that was forgotten or renamed, JSON: who, when, why. By both; the retention."""

@@ -1,7 +1,6 @@
 """The pulse: a file that a worker or beat touches while it does its work, so that a health check costs next to nothing.
 
-celery -A workers worker                                   touches it while connected, from the loop that takes messages
-celery -A workers beat --scheduler workers.pulse:Scheduler touches it at each look at the schedule
+A worker touches it while connected, from the loop that takes messages; beat at each look at the schedules.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from celery import bootsteps
-from celery.beat import PersistentScheduler
 
 from config import settings
 
@@ -34,16 +32,6 @@ class Pulse(bootsteps.StartStopStep):
         """Leave the file to grow old."""
         if self._timer:
             self._timer.cancel()
-
-
-class Scheduler(PersistentScheduler):
-    """Beat's usual scheduler, with a pulse; `--max-interval` says how seldom it may look."""
-
-    def tick(self, *args: Any, **options: Any) -> float:
-        """Look at the schedule; returns the seconds until the next look."""
-        seconds: float = super().tick(*args, **options)
-        touch()
-        return seconds
 
 
 def touch() -> None:

@@ -19,6 +19,7 @@ from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
 from workers.connection import Script
+from workers.firing import Firings
 from workers.keys import moved
 from workers.records import RunRecord
 from workers.rollouts import Rollouts
@@ -44,6 +45,7 @@ class Reaper:
         self._app = app
         self._rollouts = Rollouts(base, app)
         self._mender = Script(base.client, "mend", moves_runs=True)
+        self._firings = Firings(base, app)
         self._overtaken: dict[str, tuple[int | None, float]] = {}
         self._pages: dict[str, int] = {}
         self._looks = 0
@@ -62,6 +64,7 @@ class Reaper:
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
                 self._help(record.run, partial(callbacks.late, self._base, record))
         self._advance_rollouts()
+        self._firings.send_again(now)
         if self._base.client.exists(keys.paused()):
             return
         if quiet:

@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass
 
 from celery import shared_task
-from celery.schedules import crontab
 
 from workers import runtime
 from workers.connection import Script
@@ -19,22 +18,19 @@ from workers.runtime import Base
 logger = logging.getLogger(__name__)
 
 TASK = "stepmark.retention"
-# No schedule of a fleet file can be called so.
-ENTRIES = {"stepmark:retention": {"task": TASK, "schedule": crontab(minute="10", hour="4")}}
 
 
 @dataclass(frozen=True)
 class Dropped:
     """How much was dropped. runs, checks, traces: from histories, their records being past their lifetime.
 
-    gone: environments that were forgotten or renamed before. schedules: what those did that fire no more.
+    gone: environments that were forgotten or renamed before.
     """
 
     runs: int = 0
     checks: int = 0
     traces: int = 0
     gone: int = 0
-    schedules: int = 0
 
     def __add__(self, other: Dropped) -> Dropped:
         """Both together."""
@@ -56,8 +52,9 @@ class Retention:
             redis.RedisError: Redis does not answer.
         """
         how = "count" if dry else "drop"
-        total = self._hashes(how)
-        for name in sorted(map(str, self._base.client.smembers(self._base.keys.environments()))):
+        keys = self._base.keys
+        total = Dropped(gone=int(self._outdate([keys.gone()], "at", self._base.retention_seconds, how)))
+        for name in sorted(map(str, self._base.client.smembers(keys.environments()))):
             total += self._of(name, how)
         return total
 
@@ -65,11 +62,6 @@ class Retention:
         keys = self._base.keys
         runs, checks = (int(self._prune([key], keys.run("*"), how)) for key in (keys.runs(name), keys.checks(name)))
         return Dropped(runs, checks, int(self._prune([keys.traces(name)], keys.trace("*"), how)))
-
-    def _hashes(self, how: str) -> Dropped:
-        keys, seconds = self._base.keys, self._base.retention_seconds
-        gone = int(self._outdate([keys.gone()], "at", seconds, how))
-        return Dropped(gone=gone, schedules=int(self._outdate([keys.schedules()], "fired_at", seconds, how)))
 
 
 @shared_task(name=TASK)

@@ -1,85 +1,217 @@
-"""Schedules: what beat fires, and the task that it fires."""
+"""Schedules as they are kept in Redis: what is fired, over which environments, and beat's entry of each."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
-from celery import current_app, shared_task
-from pydantic import BaseModel
+import redis
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from config import fleet, settings
 from config.fleet import EnvironmentSpec, Schedule
-from config.settings import Settings
-from tasks.errors import ConfigurationError
-from workers import readiness, runtime, verbs
-from workers.launch import Launcher, Request
-from workers.refusals import RefusedError
-from workers.runtime import Base
-
-logger = logging.getLogger(__name__)
+from config.timetable import Timetable
+from workers.firingrecord import Firing
+from workers.keys import Keys
+from workers.pause import Pause
+from workers.refusals import NotFoundError, RefusedError
 
 FIRE = "stepmark.fire_schedule"
+# What is done by itself whether or not a fleet file says so. One that is applied by the same name takes its place.
+STANDING = (Schedule(name="retention", workflow="retention", cron="10 4 * * *", jitter="30m", missed="run-once"),)
+
+_SPECS = TypeAdapter(tuple[EnvironmentSpec, ...])
+_PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
+_JSON = ("schedule", "environments", "paused")
+_FIELDS = (*_JSON, "since", "applied_at", "applied_by", "waiting")
 
 
-class Firing(BaseModel):
-    """What one firing of a schedule did. fired_at: Unix seconds. launched: runs, left_out: reasons, by environment."""
+class ScheduleRecord(BaseModel):
+    """A schedule as kept. Times are Unix seconds.
 
-    schedule: str
-    fired_at: float
-    launched: dict[str, str] = {}
-    left_out: dict[str, str] = {}
-
-
-def entries(chosen: Settings) -> dict[str, dict[str, Any]]:
-    """Beat's schedule: the schedules of the fleet file of the settings, if there is one."""
-    if chosen.fleet_file is None:
-        return {}
-    found = fleet.load(chosen.fleet_file.expanduser()).schedules
-    return {each.name: {"task": FIRE, "schedule": each.trigger, "args": (each.name,)} for each in found}
-
-
-@shared_task(name=FIRE)
-def fire(name: str) -> None:
-    """Launch the workflow of the schedule `name` over what it selects; each run names the schedule as its trigger.
-
-    An environment that cannot be launched (busy, in another state, or its workers lack something) is left out with a
-    warning, and with a record that `stepmark status` shows until the schedule is fired again.
+    environments: the names of what it selects. since: from when on its interval is counted.
+    waiting: the firing that waits for the runs of an earlier one. next_at: when it is due; None: it is paused.
     """
-    path = settings.load().fleet_file
-    if path is None:
-        raise ConfigurationError(f"schedule {name} was fired, but this worker has no STEPMARK_FLEET_FILE")
-    found = fleet.load(path.expanduser())
-    chosen = next((each for each in found.schedules if each.name == name), None)
-    if chosen is None:
-        logger.warning("Schedule %s is not in %s any more", name, path)
-        return
-    base = runtime.base_of_process()
-    firing = _fire(base, chosen, found.select(chosen.selection))
-    base.client.hset(base.keys.schedules(), name, firing.model_dump_json())
+
+    model_config = ConfigDict(frozen=True)
+
+    schedule: Schedule
+    environments: tuple[str, ...]
+    since: float
+    applied_at: float
+    applied_by: str
+    paused: Pause | None = None
+    waiting: str | None = None
+    next_at: float | None = None
+
+    @property
+    def timetable(self) -> Timetable:
+        """Its times."""
+        return self.schedule.timetable(self.since)
 
 
-def firings(base: Base) -> tuple[Firing, ...]:
-    """The last firing of each schedule that was ever fired, by name."""
-    kept = cast("dict[str, str]", base.client.hgetall(base.keys.schedules()))
-    return tuple(Firing.model_validate_json(kept[name]) for name in sorted(kept))
+class Schedules:
+    """All schedules that were applied, whichever fleet file they are from."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all, sorted."""
+        return tuple(sorted(cast("set[str]", self._client.smembers(self._keys.schedules()))))
+
+    def find(self, name: str) -> ScheduleRecord:
+        """The schedule of that name.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        if found := self.get(name):
+            return found
+        raise NotFoundError(f"schedule {name!r}", "`stepmark schedule list` lists them")
+
+    def get(self, name: str) -> ScheduleRecord | None:
+        """The same; None: there is none."""
+        return next(iter(self._read([name])), None)
+
+    def all(self) -> tuple[ScheduleRecord, ...]:
+        """All of them, by name."""
+        return self._read(self.names())
+
+    def specs(self, name: str) -> tuple[EnvironmentSpec, ...]:
+        """What was declared of the environments that it selects, when it was applied."""
+        content = cast("str | None", self._client.hget(self._keys.schedule(name), "specs"))
+        return _SPECS.validate_json(content or "[]")
+
+    def last_firings(self) -> tuple[Firing, ...]:
+        """The last firing of each schedule that was ever fired, by name."""
+        pipe = self._client.pipeline()
+        for name in self.names():
+            pipe.lindex(self._keys.schedule_firings(name), 0)
+        return tuple(Firing.model_validate_json(each) for each in pipe.execute() if each)
+
+    def firings(self, name: str) -> tuple[Firing, ...]:
+        """The last firings of a schedule, the newest first."""
+        kept = cast("list[str]", self._client.lrange(self._keys.schedule_firings(name), 0, -1))
+        return tuple(map(Firing.model_validate_json, kept))
+
+    def changes(self, record: ScheduleRecord, schedule: Schedule, specs: tuple[EnvironmentSpec, ...]) -> list[str]:
+        """What `apply` would change: `every: 6h -> 4h`; `+` new, `-` gone, `~` otherwise declared, of environments."""
+        fields = [(field, getattr(record.schedule, field), getattr(schedule, field)) for field in Schedule.model_fields]
+        kept = {spec.name: spec for spec in self.specs(schedule.name)}
+        names = {spec.name for spec in specs}
+        return [
+            *(
+                f"{name}: {_plain(old)} -> {_plain(new)}"
+                for name, old, new in fields
+                if old != new and name != "select"
+            ),
+            *(f"{'~' if spec.name in kept else '+'} {spec.name}" for spec in specs if kept.get(spec.name) != spec),
+            *(f"- {name}" for name in kept if name not in names),
+        ]
+
+    def apply(self, schedule: Schedule, specs: tuple[EnvironmentSpec, ...], by: str, at: float) -> None:
+        """Keep it in place of what there is by that name; a pause stays. Times before `at` are no missed ones."""
+        name, keys = schedule.name, self._keys
+        before = self.get(name)
+        since = before.since if before and before.schedule.every == schedule.every else float(int(at))
+        timetable = schedule.timetable(since)
+        same = before is not None and before.timetable == timetable
+        fields = {
+            "schedule": schedule.model_dump_json(),
+            "environments": json.dumps([spec.name for spec in specs]),
+            "specs": _SPECS.dump_json(specs).decode(),
+            "since": since,
+            "applied_at": at,
+            "applied_by": by,
+        }
+        pipe = self._client.pipeline()
+        pipe.sadd(keys.schedules(), name)
+        pipe.hset(keys.schedule(name), mapping=cast("dict[Any, Any]", fields))
+        pipe.hset(keys.beat_entry(name), "definition", _definition(timetable, enabled=not (before and before.paused)))
+        if not same:
+            pipe.hset(keys.beat_entry(name), "meta", meta(at))
+        if not (before and before.paused):
+            pipe.zadd(keys.beat_due(), {keys.beat_entry(name): timetable.due_at(timetable.after(at))}, nx=same)
+        pipe.execute()
+
+    def stand(self, at: float) -> None:
+        """Apply the standing schedules that are not there."""
+        known = self.names()
+        for schedule in STANDING:
+            if schedule.name not in known:
+                self.apply(schedule, (), "stepmark", at)
+
+    def pause(self, record: ScheduleRecord, pause: Pause) -> None:
+        """Have beat fire it no more."""
+        name, keys = record.schedule.name, self._keys
+        pipe = self._client.pipeline()
+        pipe.hset(keys.schedule(name), "paused", pause.model_dump_json())
+        pipe.hset(keys.beat_entry(name), "definition", _definition(record.timetable, enabled=False))
+        pipe.zrem(keys.beat_due(), keys.beat_entry(name))
+        pipe.execute()
+
+    def unpause(self, record: ScheduleRecord, at: float) -> None:
+        """Have beat fire it again, from its next time on; those that have passed are no missed ones."""
+        name, keys, timetable = record.schedule.name, self._keys, record.timetable
+        pipe = self._client.pipeline()
+        pipe.hdel(keys.schedule(name), "paused")
+        pipe.hset(keys.beat_entry(name), mapping={"definition": _definition(timetable, enabled=True), "meta": meta(at)})
+        pipe.zadd(keys.beat_due(), {keys.beat_entry(name): timetable.due_at(timetable.after(at))})
+        pipe.execute()
+
+    def remove(self, name: str) -> None:
+        """Forget it; runs that it has launched go on."""
+        keys = self._keys
+        pipe = self._client.pipeline()
+        pipe.srem(keys.schedules(), name)
+        pipe.delete(keys.schedule(name), keys.schedule_firings(name), keys.beat_entry(name))
+        pipe.zrem(keys.beat_due(), keys.beat_entry(name))
+        pipe.execute()
+
+    def beat(self) -> str | None:
+        """`MACHINE/PID` of the beat that fires them now; None: there is none."""
+        holder = cast("str | None", self._client.get(self._keys.beat_lock()))
+        return holder.split()[0] if holder else None
+
+    def _read(self, names: Sequence[str]) -> tuple[ScheduleRecord, ...]:
+        pipe = self._client.pipeline()
+        for name in names:
+            pipe.hmget(self._keys.schedule(name), _FIELDS)
+            pipe.zscore(self._keys.beat_due(), self._keys.beat_entry(name))
+        answers = iter(pipe.execute())
+        return tuple(
+            _record(name, values, at) for name, values, at in zip(names, answers, answers, strict=True) if values[0]
+        )
 
 
-def _fire(base: Base, schedule: Schedule, specs: Iterable[EnvironmentSpec]) -> Firing:
-    chosen = [(spec, verbs.workflows(schedule.workflow, spec)) for spec in specs]
-    wanted = {spec.name: readiness.wanted(base, spec, workflows) for spec, workflows in chosen}
-    ready = readiness.ask(base, current_app, frozenset().union(*wanted.values()))
-    for warning in ready.warnings():
-        logger.warning("Schedule %s: %s", schedule.name, warning)
-    firing = Firing(schedule=schedule.name, fired_at=base.now())
-    launcher = Launcher(base, current_app)
-    for spec, workflows in chosen:
-        try:
-            ready.demand(wanted[spec.name])
-            request = Request(spec, workflows, verbs.whoami(), f"schedule {schedule.name}")
-            firing.launched[spec.name] = launcher.launch(request).run
-        except RefusedError as error:
-            firing.left_out[spec.name] = str(error)
-            logger.warning("Schedule %s leaves out %s: %s", schedule.name, spec.name, error)
-    return firing
+def meta(last: float) -> str:
+    """RedBeat's meta of an entry whose times until `last` have been fired, or do not count.
+
+    By hand: RedBeat takes as long to import as a command may take in all.
+    """
+    moment = datetime.fromtimestamp(last, UTC)
+    parts = {name: getattr(moment, name) for name in _PARTS}
+    return json.dumps({"last_run_at": {"__type__": "datetime", **parts, "timezone": "UTC"}})
+
+
+def _definition(timetable: Timetable, *, enabled: bool) -> str:
+    """RedBeat's definition of an entry; its `schedule` is read by `workers.beat`."""
+    entry = {"name": timetable.name, "task": FIRE, "schedule": timetable.model_dump(), "enabled": enabled}
+    return json.dumps({**entry, "args": [], "kwargs": {}, "options": {}})
+
+
+def _record(name: str, values: Sequence[str | None], next_at: float | None) -> ScheduleRecord:
+    found = {field: value for field, value in zip(_FIELDS, values, strict=True) if value is not None}
+    parsed = {field: json.loads(found[field]) for field in _JSON if field in found}
+    try:
+        return ScheduleRecord.model_validate_json(json.dumps({**found, **parsed, "next_at": next_at}))
+    except ValidationError as error:
+        advice = "use the version that did, or a later one; or apply it again"
+        raise RefusedError(f"schedule {name} was applied by another version of stepmark", advice) from error
+
+
+def _plain(value: object) -> str:
+    return "none" if value is None else str(value)

@@ -18,10 +18,12 @@ from tasks.failure import RunStatus
 from tests.integration import scripted
 from tests.support import poll
 from workers import readiness, runtime
+from workers.firing import Firings
 from workers.launch import Launcher, Request
 from workers.records import RunRecord
 from workers.registry import Registry
 from workers.runtime import Base
+from workers.schedule import Schedules
 from workers.tracker import Place
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +116,18 @@ def launcher(base: Base, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     for name, workflow in scripted.OURS.items():
         monkeypatch.setitem(workflows.WORKFLOWS, name, workflow)
     return Launcher(base, scripted.app)
+
+
+@pytest.fixture
+def kept(base: Base) -> Schedules:
+    """The schedules in Redis."""
+    return Schedules(base.client, base.keys)
+
+
+@pytest.fixture
+def firings(base: Base, launcher: Launcher) -> Firings:
+    """As a worker has them."""
+    return Firings(base, scripted.app)
 
 
 def spec(name: str = "web-1", **labels: str) -> EnvironmentSpec:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import pytest
-from celery.schedules import crontab
 
 from tasks.failure import RunStatus
 from tasks.trace import Trace
@@ -50,13 +48,12 @@ def old(base: Base, launcher: Launcher) -> None:
     for name, at in (("sold", long_ago), ("burnt", now)):
         gone = Gone(at=at, by="me@here", reason="x", state="destroyed")
         base.client.hset(base.keys.gone(), name, gone.model_dump_json())
-        base.client.hset(base.keys.schedules(), name, json.dumps({"schedule": name, "fired_at": at}))
 
 
 @pytest.mark.usefixtures("old")
 def test_what_is_past_its_lifetime_is_dropped(base: Base) -> None:
     before = snapshot(base)
-    dropped = Dropped(runs=1, checks=1, traces=1, gone=1, schedules=1)
+    dropped = Dropped(runs=1, checks=1, traces=1, gone=1)
 
     assert Retention(base).perform(dry=True) == dropped
     assert snapshot(base) == before
@@ -66,7 +63,7 @@ def test_what_is_past_its_lifetime_is_dropped(base: Base) -> None:
     assert [len(each) for each in histories] == [1, 1, 1]
     assert set(base.store.runs([*histories[0], *histories[1]])) == {*histories[0], *histories[1]}
     assert base.store.trace(histories[2][0]) is not None
-    assert (base.client.hkeys(base.keys.gone()), base.client.hkeys(base.keys.schedules())) == (["burnt"], ["burnt"])
+    assert base.client.hkeys(base.keys.gone()) == ["burnt"]
     assert Retention(base).perform() == Dropped()
 
 
@@ -92,17 +89,14 @@ def test_it_goes_by_the_indexes_and_not_over_all_keys(base: Base) -> None:
 
 @pytest.mark.usefixtures("old", "worker")
 def test_a_worker_does_it_when_beat_says_so(base: Base) -> None:
-    entry = scripted.app.conf.beat_schedule["stepmark:retention"]
-
-    scripted.app.send_task(entry["task"])
+    scripted.app.send_task(retention.TASK)
 
     poll(lambda: len(base.store.history("web-1")) == 1)
-    assert (entry["task"], entry["schedule"]) == (retention.TASK, crontab(minute="10", hour="4"))
 
 
 @pytest.mark.usefixtures("old")
 def test_the_command(base: Base, stepmark: Stepmark) -> None:
-    dropped = {"runs": 1, "checks": 1, "traces": 1, "gone": 1, "schedules": 1}
+    dropped = {"runs": 1, "checks": 1, "traces": 1, "gone": 1}
 
     assert stepmark("retention", "run", "--dry-run", "--json").json == {"dry_run": True, "dropped": dropped}
     assert "only counted" in stepmark("retention", "run", "--dry-run").out

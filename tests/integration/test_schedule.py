@@ -1,95 +1,92 @@
-"""Schedules of the fleet file, as beat fires them."""
+"""Schedules in Redis: applied, changed, paused, removed."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from celery.schedules import crontab
 
-from config import settings as settings_module
-from config.settings import Settings
-from tasks.errors import ConfigurationError
-from tasks.failure import RunStatus
-from tests.integration.conftest import StartWorker, ended, request, spec
-from tests.support import poll
-from workers import schedule
-from workers.launch import Launcher
-from workers.registry import Registry
+from tests.integration.conftest import spec
+from tests.integration.scheduled import HOUR, applied, dealt_with, declared
+from workers.firing import Firings
+from workers.pause import Pause
+from workers.refusals import NotFoundError, RefusedError
 from workers.runtime import Base
-
-FLEET = """\
-defaults:
-  ssh: {key: "env:KEY"}
-  provider: {name: existing, address: 127.1.2.3}
-environments:
-  - {name: web-1}
-  - {name: web-2}
-  - {name: db-1, labels: {tier: db}}
-schedules:
-  - {name: nightly, workflow: register, select: all, cron: "30 3 * * *"}
-  - {name: often, workflow: register, select: {labels: {tier: db}}, every: 90s}
-"""
+from workers.schedule import Schedules
 
 
-@pytest.fixture
-def fleet(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fleet file, known to beat and to workers."""
-    path = tmp_path / "fleet.yaml"
-    path.write_text(FLEET)
-    monkeypatch.setenv("STEPMARK_FLEET_FILE", str(path))
-    settings_module.load.cache_clear()
-    return path
+def test_what_is_applied_is_kept_with_what_it_selects(kept: Schedules, base: Base) -> None:
+    specs = (spec("web-1"), spec("web-2", tier="db"))
+    at = base.now()
+
+    kept.apply(declared(), specs, "anna@here", at)
+
+    (found,) = kept.all()
+    assert found == kept.find("nightly")
+    assert (found.schedule, found.environments, found.applied_by) == (declared(), ("web-1", "web-2"), "anna@here")
+    assert kept.specs("nightly") == specs
+    assert found.next_at == int(at) + HOUR
+    assert kept.changes(found, declared(), specs) == []
 
 
-@pytest.mark.usefixtures("fleet")
-def test_beat_is_told_of_them() -> None:
-    found = schedule.entries(settings_module.load())
+def test_what_would_change_is_named(kept: Schedules, base: Base) -> None:
+    kept.apply(declared(), (spec("web-1"), spec("web-2"), spec("web-3")), "anna@here", base.now())
 
-    assert {name: (entry["task"], entry["args"]) for name, entry in found.items()} == {
-        "nightly": (schedule.FIRE, ("nightly",)),
-        "often": (schedule.FIRE, ("often",)),
-    }
-    assert found["nightly"]["schedule"] == crontab(minute="30", hour="3")
-    assert found["often"]["schedule"].run_every.total_seconds() == 90
+    found = kept.changes(
+        kept.find("nightly"),
+        declared(every=None, cron="0 3 * * *", overlap="queue"),
+        (spec("web-1"), spec("web-2", tier="db"), spec("web-4")),
+    )
 
-
-def test_without_a_fleet_file_there_are_none(settings: Settings) -> None:
-    assert schedule.entries(settings) == {}
-    with pytest.raises(ConfigurationError, match="STEPMARK_FLEET_FILE"):
-        schedule.fire("nightly")
-
-
-@pytest.mark.usefixtures("fleet", "launcher")
-def test_what_its_workers_lack_is_left_out_and_recorded(base: Base, start_worker: StartWorker) -> None:
-    """Nobody is there to be told at that hour."""
-    start_worker()
-    poll(lambda: Registry(base.client, base.keys).workers())
-
-    schedule.fire("often")
-
-    (firing,) = schedule.firings(base)
-    assert (firing.schedule, firing.launched) == ("often", {})
-    assert firing.left_out == {"db-1": "worker w0@test: secret env:KEY: the variable is not set, or empty"}
-    assert base.store.environments() == ()
+    assert found == [
+        "every: 1h -> none",
+        "cron: none -> 0 3 * * *",
+        "overlap: skip -> queue",
+        *("~ web-2", "+ web-4", "- web-3"),
+    ]
 
 
-@pytest.mark.usefixtures("fleet")
-def test_a_fired_schedule_launches_what_it_selects(base: Base, launcher: Launcher, start_worker: StartWorker) -> None:
-    """An environment that a run holds is left out; the others are launched, and say by what."""
-    held = launcher.launch(request(spec("db-1"), "register"))
+def test_another_selection_leaves_the_times_as_they_are(kept: Schedules, base: Base) -> None:
+    at = base.now() - 0.5 * HOUR
+    kept.apply(declared(), (spec("web-1"),), "anna@here", at)
 
-    schedule.fire("often")
-    schedule.fire("nightly")
-    schedule.fire("no-such-schedule")
-    start_worker()
+    kept.apply(declared(overlap="allow"), (spec("web-2"),), "anna@here", base.now())
+    same = kept.find("nightly").next_at
+    kept.apply(declared(every="2h"), (spec("web-2"),), "anna@here", base.now())
 
-    records = {record.name: record for record in base.store.environments()}
-    assert set(records) == {"web-1", "web-2", "db-1"}
-    assert records["db-1"].last_run == held.run
-    often, nightly = sorted(schedule.firings(base), key=lambda firing: firing.schedule, reverse=True)
-    assert (often.launched, set(often.left_out)) == ({}, {"db-1"})
-    assert (set(nightly.launched), set(nightly.left_out)) == ({"web-1", "web-2"}, {"db-1"})
-    for name in ("web-1", "web-2"):
-        run = ended(base, records[name].last_run or "")
-        assert (run.status, run.trigger, run.workflow) == (RunStatus.SUCCEEDED, "schedule nightly", "register")
+    assert same == int(at) + HOUR
+    assert kept.find("nightly").next_at == pytest.approx(base.now() + 2 * HOUR, abs=60)
+
+
+def test_a_paused_schedule_stays_so_when_it_is_applied(kept: Schedules, base: Base) -> None:
+    kept.apply(declared(), (spec("web-1"),), "anna@here", base.now())
+    pause = Pause(by="anna@here", reason="a freeze", at=base.now())
+
+    kept.pause(kept.find("nightly"), pause)
+    kept.apply(declared(every="2h"), (spec("web-1"),), "anna@here", base.now())
+    paused = kept.find("nightly")
+    kept.unpause(paused, base.now() + 100 * HOUR)
+
+    assert (paused.paused, paused.next_at) == (pause, None)
+    assert kept.find("nightly").paused is None
+    assert kept.find("nightly").next_at == pytest.approx(base.now() + 101 * HOUR, abs=2 * HOUR)
+
+
+def test_nothing_is_left_of_what_is_removed(kept: Schedules, base: Base, firings: Firings) -> None:
+    due = applied(base)
+    dealt_with(firings, due)
+    before = set(base.client.keys("*nightly*"))
+
+    kept.remove("nightly")
+
+    assert base.keys.beat_entry("nightly") in before
+    assert set(base.client.keys("*nightly*")) == {base.keys.firing("nightly", due.mark)}  # for an hour
+    assert kept.names() == ()
+    with pytest.raises(NotFoundError):
+        kept.find("nightly")
+
+
+def test_what_another_version_has_applied_is_said_to_be_so(kept: Schedules, base: Base) -> None:
+    kept.apply(declared(), (spec("web-1"),), "anna@here", base.now())
+    base.client.hset(base.keys.schedule("nightly"), "schedule", '{"name": "nightly", "wobble": 1}')
+
+    with pytest.raises(RefusedError, match="schedule nightly was applied by another version"):
+        kept.find("nightly")

@@ -104,6 +104,9 @@ def test_run_is_tracked_and_shown_by_flower(compose: Compose, flower_port: int) 
 
 
 def test_beat_fires_the_schedule_of_the_fleet_file(compose: Compose) -> None:
+    """The workers have no fleet file."""
+    compose("run", "--rm", "-T", "stepmark", "stepmark", "schedule", "apply")
+
     def fired() -> bool:
         words = ("run", "--rm", "-T", "stepmark", "stepmark", "show", "lost-2", "--json")
         return '"schedule often"' in compose(*words, check=False).stdout

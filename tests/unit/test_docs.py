@@ -221,7 +221,7 @@ def test_every_key_has_a_bound() -> None:
 def key(method: str) -> str:
     """The key as the page writes it: ID for what a run or a trace is called."""
     made = getattr(Keys("-"), method)
-    arguments = {"name": "NAME", "run": "ID", "trace": "ID", "rollout": "ID", "provider": "PROVIDER"}
+    arguments = {"name": "NAME", "run": "ID", "trace": "ID", "rollout": "ID", "provider": "PROVIDER", "at": "TIME"}
     return str(made(*(arguments[name] for name in inspect.signature(made).parameters))).removeprefix("-:")
 
 

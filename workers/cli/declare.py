@@ -70,9 +70,7 @@ def validate(fleet: options.FleetFile = None, as_json: options.Json = False) -> 
     console = output.out()
     console.print(table)
     for schedule in found.schedules:
-        console.print(
-            f"schedule {schedule.name}: {schedule.workflow}, {escape(schedule.cron or f'every {schedule.every}')}"
-        )
+        console.print(f"schedule {schedule.name}: {schedule.workflow}, {escape(schedule.when)}")
     console.print(f"{escape(str(found.path))} is right.")
     return 0
 

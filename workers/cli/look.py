@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from tasks.facts import Facts
-from workers import schedule
 from workers.cli import checks, connect, enqueue, options, outlook, output, words
 from workers.cli.outlook import Outlook
 from workers.cli.watch import Watch, position
 from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
+from workers.schedule import Schedules
 
 _HISTORY = 10
 SomeEnvironments = Annotated[
@@ -47,7 +47,7 @@ def status(
     if as_json:
         shapes = [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]
         paused = around.paused.model_dump(mode="json") if around.paused else None
-        firings = [firing.model_dump() for firing in schedule.firings(base)]
+        firings = [firing.model_dump(mode="json") for firing in Schedules(base.client, base.keys).last_firings()]
         output.emit({"environments": shapes, "schedules": firings, "paused": paused})
         return 0
     _print_rows(rows, around)
@@ -159,9 +159,10 @@ def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlo
 
 def _print_left_out(base: Base, names: set[str]) -> None:
     """What the last firing of a schedule did not launch: nobody was there to be told."""
-    for firing in schedule.firings(base):
-        for name, reason in firing.left_out.items():
-            if name in names or not names:
+    for firing in Schedules(base.client, base.keys).last_firings():
+        all_of_it = {"everything": firing.reason} if firing.reason else {}
+        for name, reason in {**all_of_it, **firing.left_out}.items():
+            if name in names or not names or all_of_it:
                 line = f"schedule {firing.schedule} left out {name} at {words.moment(firing.fired_at)}: {reason}"
                 output.err().print(escape(line), soft_wrap=True)
 

@@ -26,6 +26,7 @@ from workers.cli import (
     reports,
     retention,
     rollout,
+    schedule,
     state,
     worker,
 )
@@ -66,6 +67,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(state.app, name="state")
 app.add_typer(worker.app, name="worker")
 app.add_typer(retention.app, name="retention")

@@ -32,6 +32,11 @@ def complete_rollout(incomplete: str) -> list[str]:
     return _begin(incomplete, lambda client, keys: client.zrange(keys.rollouts(), 0, -1))
 
 
+def complete_schedule(incomplete: str) -> list[str]:
+    """The schedules in Redis whose names begin so; none if it does not answer at once."""
+    return _begin(incomplete, lambda client, keys: client.smembers(keys.schedules()))
+
+
 def _begin(incomplete: str, read: Callable[[redis.Redis, Keys], object]) -> list[str]:
     try:
         settings = settings_module.load()

@@ -19,7 +19,6 @@ _WORDS = {
     "checks": "looks for drift, whose records are gone",
     "traces": "traces in histories, which are gone",
     "gone": "notes on environments that were forgotten or renamed",
-    "schedules": "schedules that fire no more",
 }
 
 

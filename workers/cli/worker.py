@@ -16,7 +16,7 @@ from workers.cli.reports import Exit
 from workers.crew import Crew
 
 Queues = Annotated[str, typer.Option("--queues", "-Q", metavar="LIST", help="Which queues to serve: one process each.")]
-Beat = Annotated[bool, typer.Option("--beat", help="Start the scheduler too; only one in all.")]
+Beat = Annotated[bool, typer.Option("--beat", help="Fire the schedules too, or stand by while another one does.")]
 _NAMES = ("-n", "--hostname")
 
 
@@ -64,10 +64,8 @@ def worker(
     connect.base().client.close()
     data = settings.data_dir.expanduser()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if beat and settings.fleet_file is None:
-        output.err().print("No schedule will be fired: STEPMARK_FLEET_FILE names no fleet file.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    commands = crew.commands(chosen, context.args, settings, beat=beat)
+    commands = crew.commands(chosen, context.args, beat=beat)
     output.err().print(f"Starting {', '.join(commands)}. Ctrl-C ends them when their steps have ended.")
     return Exit.OK if Crew(commands).run() else Exit.FAILED
 

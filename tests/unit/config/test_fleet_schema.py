@@ -66,7 +66,7 @@ def test_takes_what_loads(text: str) -> None:
         {"environments": [{**ENVIRONMENT, "parameters": {"firewall": {"allow": ["99999/tcp"]}}}]},
         {"environments": [ENVIRONMENT], "groups": {"Web": {}}},
         {"environments": [ENVIRONMENT], "defaults": {"name": "b"}},
-        {"environments": [ENVIRONMENT], "schedules": [{"name": "s", "workflow": "up", "every": "6h"}]},
+        {"environments": [ENVIRONMENT], "schedules": [{"name": "s", "select": "all", "every": "6h"}]},
         {
             "environments": [ENVIRONMENT],
             "schedules": [{"name": "s", "workflow": "up", "select": "some", "every": "6h"}],

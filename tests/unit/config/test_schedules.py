@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from celery import schedules as celery_schedules
 from pydantic import ValidationError
 
 from config.schedules import Schedule, Selection
+from config.timetable import Timetable
 
 
 def schedule(**changes: Any) -> Schedule:
@@ -18,15 +17,18 @@ def schedule(**changes: Any) -> Schedule:
 @pytest.mark.parametrize(
     ("every", "interval"),
     [
-        ("90s", timedelta(seconds=90)),
-        ("30m", timedelta(minutes=30)),
-        ("6h", timedelta(hours=6)),
-        ("1d12h", timedelta(days=1, hours=12)),
-        ("1d2h3m4s", timedelta(days=1, hours=2, minutes=3, seconds=4)),
+        ("90s", 90),
+        ("30m", 30 * 60),
+        ("6h", 6 * 3600),
+        ("1d12h", 36 * 3600),
+        ("1d2h3m4s", 86400 + 2 * 3600 + 3 * 60 + 4),
     ],
 )
-def test_every(every: str, interval: timedelta) -> None:
-    assert schedule(every=every).trigger == celery_schedules.schedule(interval)
+def test_every(every: str, interval: int) -> None:
+    found = schedule(every=every, jitter="1s")
+
+    assert found.timetable(5.0) == Timetable(name="nightly", interval_seconds=interval, jitter_seconds=1, since=5.0)
+    assert found.when == f"every {every}, jitter 1s"
 
 
 @pytest.mark.parametrize("every", ["", "6", "h", "0h", "0d0s", "6 h", "-6h", "1.5h", "6h1d", "6h ", "6w", "99999h"])
@@ -36,19 +38,14 @@ def test_no_interval(every: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cron", "minutes_hours_days_months_weekdays"),
-    [
-        ("0 3 * * *", ({0}, {3}, {*range(1, 32)}, {*range(1, 13)}, {*range(7)})),
-        ("*/20 1-3 1,15 jan mon-fri", ({0, 20, 40}, {1, 2, 3}, {1, 15}, {1}, {1, 2, 3, 4, 5})),
-        ("0  0 29 2 0", ({0}, {0}, {29}, {2}, {0})),
-    ],
+    ("timezone", "zone"),
+    [(None, "UTC"), ("UTC", "UTC"), ("Europe/Berlin", "Europe/Berlin"), ("Etc/GMT+3", "Etc/GMT+3")],
 )
-def test_cron(cron: str, minutes_hours_days_months_weekdays: tuple[set[int], ...]) -> None:
-    trigger = schedule(cron=cron).trigger
+def test_cron(timezone: str | None, zone: str) -> None:
+    found = schedule(cron="0 3 * * mon", timezone=timezone)
 
-    assert isinstance(trigger, celery_schedules.crontab)
-    found = (trigger.minute, trigger.hour, trigger.day_of_month, trigger.month_of_year, trigger.day_of_week)
-    assert found == minutes_hours_days_months_weekdays
+    assert found.timetable(5.0) == Timetable(name="nightly", cron="0 3 * * mon", timezone=zone, since=5.0)
+    assert found.when == f"0 3 * * mon {zone}"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +84,14 @@ def test_selection() -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "late_seconds"),
+    [({}, 0), ({"missed": "run-once"}, 86400), ({"missed": "run-once", "missed_limit": "2h"}, 7200)],
+)
+def test_how_late_a_missed_time_is_made_up_for(changes: dict[str, str], late_seconds: int) -> None:
+    assert schedule(every="6h", **changes).late_seconds == late_seconds
+
+
+@pytest.mark.parametrize(
     ("part", "path", "message"),
     [
         ("select: all", "", "needs exactly one of `every` (as 6h) and `cron` (as 0 3 * * *)"),
@@ -103,7 +108,6 @@ def test_selection() -> None:
             "must be five fields: minute, hour, day, month and day of the week, as `0 3 * * *`",
         ),
         ("select: all, cron: 61 3 * * *", ".cron", "cannot be used: Invalid end range: 61 > 59."),
-        ("every: 6h", ".select", "is missing: add it"),
         ("select: everything, every: 6h", ".select", "must be 'all'"),
         ("select: [a], every: 6h", ".select", "must be a mapping (`key: value` lines below it)"),
         ("select: {gropus: [x]}, every: 6h", ".select.gropus", "is not a known key; did you mean `groups`?"),
@@ -112,7 +116,28 @@ def test_selection() -> None:
         (
             "select: all, every: 6h, when: now",
             ".when",
-            "is not a known key; known: cron, every, name, select, workflow",
+            "is not a known key; known: cron, every, jitter, missed, missed_limit, name, overlap, select, timezone, "
+            "workflow",
+        ),
+        ("select: all, every: 6h, overlap: wait", ".overlap", "must be 'skip', 'queue' or 'allow'"),
+        ("select: all, every: 6h, missed: run", ".missed", "must be 'skip' or 'run-once'"),
+        ("select: all, every: 6h, jitter: 0s", ".jitter", "must be an interval as 30m, 6h or 1d12h"),
+        ("select: all, every: 6h, jitter: 6h", "", "needs a `jitter` that is shorter than `every`"),
+        (
+            "select: all, every: 6h, missed_limit: 1h",
+            "",
+            "has a `missed_limit`, which is of use with `missed: run-once` only",
+        ),
+        ("select: all, every: 6h, timezone: UTC", "", "has a `timezone`, which is of use with `cron` only"),
+        (
+            "select: all, cron: 0 3 * * *, timezone: Europe/Berln",
+            ".timezone",
+            "is no time zone; did you mean `Europe/Berlin`?",
+        ),
+        (
+            "select: all, cron: 0 3 * * *, timezone: ../x",
+            ".timezone",
+            "is no time zone, as Europe/Berlin or UTC",
         ),
     ],
 )

@@ -28,6 +28,7 @@ schedules:
     workflow: provison
     select: all
     every: 6h
+  - {name: sweep, workflow: retention, cron: "0 4 * * *"}
 """
 
 
@@ -64,3 +65,26 @@ def test_every_workflow_may_be_scheduled(tmp_path: Path, workflow: str) -> None:
     )
 
     assert fleetcheck.check(fleet.load(path)) == ()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "path", "message"),
+    [
+        ("{name: x, workflow: up, every: 6h}", ".select", "is missing: add it, as `select: all`"),
+        (
+            "{name: x, workflow: retention, select: all, every: 6h}",
+            ".select",
+            "is of no use: retention is no workflow",
+        ),
+    ],
+)
+def test_a_workflow_needs_a_selection_and_a_job_has_none(
+    tmp_path: Path, schedule: str, path: str, message: str
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    host = "{name: a, provider: {name: existing, address: b}, ssh: {key: env:KEY}}"
+    file.write_text(f"environments: [{host}]\nschedules:\n- {schedule}\n")
+
+    (problem,) = fleetcheck.check(fleet.load(file))
+
+    assert (problem.line, problem.path, problem.message) == (3, f"schedules[0]{path}", message)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings
 from tasks.workflows.model import Queue
 from tests.support import poll
 from workers import crew
@@ -20,13 +19,8 @@ from workers.crew import Crew
 WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 
 
-def test_commands_give_each_queue_its_pool_and_pass_options_on(tmp_path: Path) -> None:
-    made = crew.commands(
-        (Queue.TOOLS, Queue.WAIT),
-        ("-c", "7"),
-        Settings(data_dir=tmp_path),
-        beat=True,
-    )
+def test_commands_give_each_queue_its_pool_and_pass_options_on() -> None:
+    made = crew.commands((Queue.TOOLS, Queue.WAIT), ("-c", "7"), beat=True)
     start = (sys.executable, "-m", "celery", "-A", "workers")
 
     assert made == {
@@ -39,8 +33,8 @@ def test_commands_give_each_queue_its_pool_and_pass_options_on(tmp_path: Path) -
             *("--loglevel", "INFO", "-c", "7"),
         ),
         "beat": (
-            *(*start, "beat", "--scheduler", "workers.pulse:Scheduler"),
-            *("--schedule", str(tmp_path / "beat-schedule"), "--pidfile", "", "--loglevel", "INFO"),
+            *(*start, "beat", "--scheduler", "workers.beat:Scheduler"),
+            *("--pidfile", "", "--loglevel", "INFO"),
         ),
     }
 

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from celery import Celery
 
 from config import settings
 from workers import pulse
@@ -43,17 +41,6 @@ def test_pulse_beats_from_start_to_stop(file: Path) -> None:
     assert file.exists()
     assert while_connected == [(5.0, pulse.touch)]
     assert timer.repeated == []
-
-
-def test_beat_touches_at_each_look(file: Path, tmp_path: Path) -> None:
-    scheduler = pulse.Scheduler(Celery(set_as_current=False), schedule_filename=str(tmp_path / "schedule"))
-    scheduler.tick()
-    os.utime(file, (0, 0))
-
-    scheduler.tick()
-
-    assert file.stat().st_mtime > 0
-    scheduler.close()
 
 
 def test_without_a_file_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ FLEET_COMMANDS = ("up", "provision", "configure", "register", "drift")
 
 
 def test_the_commands_are_those_that_are_promised() -> None:
-    groups = {"state", "retention", "rollout"}
+    groups = {"state", "retention", "rollout", "schedule"}
     assert set(typer.main.get_command(main.app).commands) == {*COMMANDS, *groups}  # type: ignore[attr-defined]  # a group
 
 

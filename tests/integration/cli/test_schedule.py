@@ -1,0 +1,230 @@
+"""`schedule`: the schedules of a fleet file in Redis, as operators put them there, look at them and fire them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.failure import RunStatus
+from tests.integration.cli.conftest import Stepmark
+from tests.integration.conftest import StartWorker, ended
+from workers.cli import options
+from workers.cli.reports import Exit
+from workers.runtime import Base
+from workers.schedule import Schedules
+from workers.verbs import whoami
+
+NIGHTLY = {"name": "nightly", "workflow": "register", "select": "all", "cron": "30 3 * * *", "timezone": "Asia/Tokyo"}
+OFTEN = {"name": "often", "workflow": "register", "select": {"environments": ["web-2"]}, "every": "90m"}
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a fleet of two hosts with these schedules."""
+
+    def to_file(*schedules: dict[str, object], port: int = 22) -> Path:
+        provider = {"name": "existing", "address": "127.1.2.3"}
+        content = {
+            "defaults": {"ssh": {"key": "env:KEY", "port": port}, "provider": provider},
+            "environments": [{"name": "web-1"}, {"name": "web-2"}],
+            "schedules": schedules,
+        }
+        path = tmp_path / "fleet.yaml"
+        path.write_text(json.dumps(content))
+        return path
+
+    return to_file
+
+
+def content(base: Base) -> list[object]:
+    """All that is kept of schedules."""
+    keys, client = base.keys, base.client
+    kept = [
+        (client.hgetall(keys.schedule(name)), client.hgetall(keys.beat_entry(name))) for name in ("nightly", "often")
+    ]
+    return [sorted(client.keys("*")), client.zrange(keys.beat_due(), 0, -1, withscores=True), kept]
+
+
+def test_apply_says_what_it_changes(stepmark: Stepmark, write: Write) -> None:
+    first = stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
+    again = stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
+    other = stepmark("schedule", "apply", write({**NIGHTLY, "overlap": "queue"}))
+    pruned = stepmark("schedule", "apply", write({**NIGHTLY, "overlap": "queue"}, port=23), "--prune")
+    none = stepmark("schedule", "apply", write(), "--prune", "--json")
+
+    assert (first.status, first.out) == (
+        Exit.OK,
+        "added       nightly: register; 30 3 * * * Asia/Tokyo; + web-1; + web-2\n"
+        "added       often: register; every 90m; + web-2\n",
+    )
+    assert "No beat is active" in first.err
+    assert again.out == "unchanged   nightly\nunchanged   often\n"
+    assert other.out == "changed     nightly: overlap: skip -> queue\nnot-in-file often\n"
+    assert pruned.out == "changed     nightly: ~ web-1; ~ web-2\nremoved     often\n"
+    assert none.json == {
+        "schedules": [{"schedule": "nightly", "change": "removed", "what": []}],
+        "dry_run": False,
+    }
+
+
+def test_a_dry_run_changes_nothing(stepmark: Stepmark, write: Write, base: Base) -> None:
+    stepmark("schedule", "apply", write(NIGHTLY))
+    before = content(base)
+
+    said = stepmark("schedule", "apply", write({**NIGHTLY, "cron": "31 3 * * *"}, OFTEN), "--prune", "--dry-run")
+
+    assert said.out.splitlines()[0] == "changed     nightly: cron: 30 3 * * * -> 31 3 * * *"
+    assert said.err == "Nothing was changed: --dry-run.\n"
+    assert content(base) == before
+
+
+def test_a_file_that_is_wrong_changes_nothing(stepmark: Stepmark, write: Write, base: Base) -> None:
+    said = stepmark("schedule", "apply", write(NIGHTLY, {**OFTEN, "workflow": "registr"}), "--json")
+
+    assert said.status == Exit.USAGE
+    (problem,) = said.json["error"]["problems"]
+    assert problem["message"] == "no workflow is called `registr`; did you mean `register`?"
+    assert base.client.keys("*") == []
+
+
+def test_what_there_is(stepmark: Stepmark, write: Write, base: Base) -> None:
+    empty = stepmark("schedule", "list")
+    stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
+    base.client.set(base.keys.beat_lock(), "vm1/4711 token", ex=60)
+    stepmark("schedule", "run", "often")
+
+    text, as_json = stepmark("schedule", "list"), stepmark("schedule", "list", "--json")
+    shown, shown_json = stepmark("schedule", "show", "nightly"), stepmark("schedule", "show", "often", "--json")
+
+    assert empty.err.startswith("There are no schedules")
+    heading, nightly, often = text.out.splitlines()
+    assert heading.split() == ["schedule", "launches", "on", "when", "next", "last", "what", "it", "did"]
+    assert nightly.split()[:9] == ["nightly", "register", "2", "30", "3", "*", "*", "*", "Asia/Tokyo"]
+    assert nightly.split()[10:] == ["18:30:00Z", "-"]
+    assert often.rstrip().endswith("ago  1 launched")
+    assert text.err == ""
+    assert as_json.json["beat"] == "vm1/4711"
+    found = as_json.json["schedules"][1]
+    assert found.items() >= {**OFTEN, "select": {"environments": ["web-2"], "groups": [], "labels": {}}}.items()
+    assert (found["environments"], found["applied_by"], found["paused"]) == (["web-2"], whoami(), None)
+    assert list(found["last"]["launched"]) == ["web-2"]
+    lines = shown.out.splitlines()
+    assert lines[:2] == ["nightly: register, 30 3 * * * Asia/Tokyo", "  overlap skip, missed skip"]
+    assert lines[3] == "  on web-1, web-2"
+    assert lines[4].count("18:30:00Z") == 5
+    assert [each["launched"] for each in shown_json.json["firings"]] == [found["last"]["launched"]]
+    assert len(shown_json.json["upcoming"]) == 5
+
+
+def test_prune_leaves_what_is_fired_by_itself(stepmark: Stepmark, write: Write, base: Base) -> None:
+    Schedules(base.client, base.keys).stand(base.now())
+
+    said = stepmark("schedule", "apply", write(OFTEN), "--prune")
+
+    assert said.out == "added       often: register; every 90m; + web-2\n"
+    assert Schedules(base.client, base.keys).names() == ("often", "retention")
+
+
+def test_run_fires_it_now(stepmark: Stepmark, write: Write, base: Base, start_worker: StartWorker) -> None:
+    stepmark("schedule", "apply", write(NIGHTLY))
+    next_at = base.client.zscore(base.keys.beat_due(), base.keys.beat_entry("nightly"))
+
+    said = stepmark("schedule", "run", "nightly")
+    again, as_json = stepmark("schedule", "run", "nightly"), stepmark("schedule", "run", "nightly", "--json")
+    start_worker(KEY="a key")
+
+    runs = dict(line.split() for line in said.out.splitlines())
+    assert (said.status, set(runs)) == (Exit.OK, {"web-1", "web-2"})
+    record = ended(base, runs["web-1"])
+    assert (record.status, record.trigger, record.user) == (RunStatus.SUCCEEDED, "schedule nightly", whoami())
+    reason = "what an earlier firing launched goes on: web-1, web-2"
+    assert (again.status, again.err) == (Exit.REFUSED, f"nothing was launched: {reason}\n")
+    assert (as_json.status, as_json.json["outcome"], as_json.json["reason"]) == (Exit.REFUSED, "left-out", reason)
+    assert base.client.zscore(base.keys.beat_due(), base.keys.beat_entry("nightly")) == next_at
+    assert "schedule nightly left out everything at 2" in stepmark("status").err
+
+
+def test_run_of_some(stepmark: Stepmark, write: Write) -> None:
+    path = write({**NIGHTLY, "overlap": "allow"}, {**OFTEN, "overlap": "queue"})
+    stepmark("schedule", "apply", path)
+    stepmark("register", path, "--env", "web-1", "--detach")
+
+    partly, often = stepmark("schedule", "run", "nightly"), stepmark("schedule", "run", "often")
+
+    assert (partly.status, len(partly.out.splitlines())) == (Exit.PARTLY, 1)
+    assert partly.err.startswith("web-1: refused: environment web-1 is held by run ")
+    assert often.status == Exit.REFUSED
+
+
+def test_run_of_one_that_waits(stepmark: Stepmark, write: Write, base: Base) -> None:
+    stepmark("schedule", "apply", write({**OFTEN, "overlap": "queue"}))
+    stepmark("schedule", "run", "often")
+
+    said = stepmark("schedule", "run", "often")
+
+    assert (said.status, said.err) == (Exit.OK, "it waits: what an earlier firing launched goes on: web-2\n")
+    assert stepmark("schedule", "list", "--json").json["schedules"][0]["waiting_since"]
+    assert "waits for the runs of an earlier one" in stepmark("schedule", "show", "often").out
+
+
+def test_pause_and_unpause(stepmark: Stepmark, write: Write, base: Base) -> None:
+    stepmark("schedule", "apply", write(OFTEN))
+
+    paused = stepmark("schedule", "pause", "often", "--reason", "a freeze")
+    again = stepmark("schedule", "pause", "often", "--reason", "another", "--json")
+    listed = stepmark("schedule", "list")
+    going = stepmark("schedule", "unpause", "often", "--json")
+    twice = stepmark("schedule", "unpause", "often")
+
+    assert paused.out.startswith(f"often: paused by {whoami()} since 2")
+    assert paused.out.endswith("Z: a freeze\n")
+    assert again.json["paused"]["reason"] == "a freeze"
+    assert (again.json["next_at"], again.status) == (None, Exit.OK)
+    assert "a freeze" in listed.out
+    assert going.json["paused"] is None
+    assert going.json["next_at"] == pytest.approx(base.now() + 90 * 60, abs=60)
+    assert twice.out.startswith("often: 2")
+
+
+def test_remove(stepmark: Stepmark, write: Write, base: Base) -> None:
+    stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
+
+    removed, as_json = stepmark("schedule", "remove", "often"), stepmark("schedule", "remove", "nightly", "--json")
+
+    assert removed.out == "Schedule often is removed.\n"
+    assert as_json.json == {"removed": "nightly"}
+    assert base.client.keys("*") == []
+
+
+@pytest.mark.parametrize("command", ["show", "run", "pause", "unpause", "remove"])
+def test_a_name_that_there_is_not(stepmark: Stepmark, base: Base, command: str) -> None:
+    said = stepmark("schedule", command, "nigthly", "--json")
+
+    assert said.status == Exit.USAGE
+    assert said.json["error"]["message"] == "there is no schedule 'nigthly'"
+    assert base.client.keys("*") == []
+
+
+def test_names_are_completed(stepmark: Stepmark, write: Write) -> None:
+    stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
+
+    assert options.complete_schedule("") == ["nightly", "often"]
+    assert options.complete_schedule("of") == ["often"]
+
+
+def test_doctor_says_whether_they_are_fired(stepmark: Stepmark, write: Write, base: Base) -> None:
+    def said() -> tuple[str, str]:
+        checks = stepmark("doctor", "--json").json["checks"]
+        return next((each["verdict"], each["detail"]) for each in checks if each["name"] == "schedules")
+
+    none = said()
+    stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
+    without = said()
+    base.client.set(base.keys.beat_lock(), "vm1/4711 token", ex=60)
+
+    assert (none, without) == (("ok", "none"), ("limited", "2, but no beat is active"))
+    assert said() == ("ok", "2, fired by the beat vm1/4711")

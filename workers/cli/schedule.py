@@ -1,0 +1,240 @@
+"""`schedule`: apply the schedules of a fleet file, look at those in Redis, fire one now, pause, remove."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from config.fleet import Fleet
+from workers import celery, verbs
+from workers.cli import connect, options, output, scheduletable
+from workers.cli.reports import Exit
+from workers.firing import Firings
+from workers.firingrecord import Due, Firing, Outcome
+from workers.pause import Pause
+from workers.refusals import RefusedError
+from workers.runtime import Base
+from workers.schedule import STANDING, ScheduleRecord, Schedules
+
+_UPCOMING = 5
+
+app = typer.Typer(help="What is launched by itself, and when.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The schedule's name.", autocompletion=options.complete_schedule)
+]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove the schedules that the file does not have.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be changed.")]
+
+
+@app.command()
+def apply(
+    fleet: options.FleetFile = None, prune: Prune = False, dry_run: DryRun = False, as_json: options.Json = False
+) -> int:
+    """Put the schedules of a fleet file into Redis, with all that is declared of what they select.
+
+    Example: stepmark schedule apply fleet.yaml --prune
+    """
+    found, base = options.load(fleet), connect.base()
+    said = [*_apply(base, found, dry_run=dry_run), *_others(base, found, prune=prune, dry_run=dry_run)]
+    if as_json:
+        output.emit({"schedules": said, "dry_run": dry_run})
+        return Exit.OK
+    for each in said:
+        what = f": {'; '.join(each['what'])}" if each["what"] else ""
+        output.out().print(escape(f"{each['change']:<11} {each['schedule']}{what}"), soft_wrap=True)
+    if not said:
+        output.err().print(escape(f"{found.path} has no schedules."))
+    if dry_run:
+        output.err().print("Nothing was changed: --dry-run.")
+    else:
+        scheduletable.warn(base)
+    return Exit.OK
+
+
+@app.command("list")
+def listing(as_json: options.Json = False) -> int:
+    """List the schedules: when they are due, and what their last firing did.
+
+    Example: stepmark schedule list
+    """
+    base = connect.base()
+    kept = Schedules(base.client, base.keys)
+    found, last = kept.all(), {firing.schedule: firing for firing in kept.last_firings()}
+    if as_json:
+        shapes = [shape(record) | {"last": _plain(last.get(record.schedule.name))} for record in found]
+        output.emit({"schedules": shapes, "beat": kept.beat()})
+        return Exit.OK
+    if found:
+        output.out().print(scheduletable.table(found, last, base.now()))
+        scheduletable.warn(base)
+    else:
+        output.err().print("There are no schedules: `stepmark schedule apply` puts those of a fleet file here.")
+    return Exit.OK
+
+
+@app.command()
+def show(name: Name, as_json: options.Json = False) -> int:
+    """Show a schedule: what it selects, when it is due next, and its last firings.
+
+    Example: stepmark schedule show nightly
+    """
+    base = connect.base()
+    kept = Schedules(base.client, base.keys)
+    record, firings = kept.find(name), kept.firings(name)
+    upcoming = list(itertools.islice(_upcoming(record, base.now()), _UPCOMING))
+    if as_json:
+        more = {"upcoming": upcoming, "firings": [*map(_plain, firings)], "beat": kept.beat()}
+        output.emit(shape(record) | more)
+        return Exit.OK
+    for line in scheduletable.lines(record, upcoming, firings):
+        output.out().print(escape(line), soft_wrap=True)
+    scheduletable.warn(base)
+    return Exit.OK
+
+
+@app.command()
+def run(name: Name, as_json: options.Json = False) -> int:
+    """Fire a schedule now, paused or not. The runs go on; its next time stays as it is.
+
+    Example: stepmark schedule run nightly
+    """
+    base = connect.base()
+    Schedules(base.client, base.keys).find(name)
+    firings, due = Firings(base, celery.app), Due(name, base.now(), verbs.whoami())
+    firings.note(due)
+    firing = firings.fire(due)
+    if firing is None:
+        raise RefusedError(f"schedule {name} was removed meanwhile", "`stepmark schedule list` shows what there is")
+    if as_json:
+        output.emit({**firing.model_dump(mode="json"), "exit_status": int(_status(firing))})
+    else:
+        _print(firing)
+    return _status(firing)
+
+
+@app.command()
+def pause(name: Name, reason: options.Reason = "", as_json: options.Json = False) -> int:
+    """Let a schedule be fired no more, until it is unpaused; what runs goes on.
+
+    Example: stepmark schedule pause nightly --reason "the freeze before the release"
+    """
+    base = connect.base()
+    kept = Schedules(base.client, base.keys)
+    record = kept.find(name)
+    if not record.paused:
+        kept.pause(record, Pause(by=verbs.whoami(), reason=reason, at=base.now()))
+        record = kept.find(name)
+    return _tell(record, as_json=as_json)
+
+
+@app.command()
+def unpause(name: Name, as_json: options.Json = False) -> int:
+    """Let a schedule be fired again, from its next time on.
+
+    Example: stepmark schedule unpause nightly
+    """
+    base = connect.base()
+    kept = Schedules(base.client, base.keys)
+    record = kept.find(name)
+    if record.paused:
+        kept.unpause(record, base.now())
+        record = kept.find(name)
+    return _tell(record, as_json=as_json)
+
+
+@app.command()
+def remove(name: Name, as_json: options.Json = False) -> int:
+    """Forget a schedule and its firings; what runs goes on.
+
+    Example: stepmark schedule remove nightly
+    """
+    base = connect.base()
+    kept = Schedules(base.client, base.keys)
+    kept.find(name)
+    kept.remove(name)
+    if as_json:
+        output.emit({"removed": name})
+    else:
+        output.out().print(f"Schedule {name} is removed.")
+    return Exit.OK
+
+
+def shape(record: ScheduleRecord) -> dict[str, Any]:
+    """A schedule as JSON."""
+    return {
+        **record.schedule.model_dump(mode="json"),
+        **record.model_dump(mode="json", include={"environments", "applied_at", "applied_by", "paused", "next_at"}),
+        "waiting_since": Due.parse(record.waiting).at if record.waiting else None,
+    }
+
+
+def _apply(base: Base, found: Fleet, *, dry_run: bool) -> Iterator[dict[str, Any]]:
+    kept = Schedules(base.client, base.keys)
+    before = {record.schedule.name: record for record in kept.all()}
+    for schedule in found.schedules:
+        specs = found.select(schedule.selection) if schedule.select else ()
+        record = before.get(schedule.name)
+        what = [] if record is None else kept.changes(record, schedule, specs)
+        if not dry_run and (record is None or what):
+            kept.apply(schedule, specs, verbs.whoami(), base.now())
+        change = "added" if record is None else "changed" if what else "unchanged"
+        if record is None:
+            what = [schedule.workflow, schedule.when, *(f"+ {spec.name}" for spec in specs)]
+        yield {"schedule": schedule.name, "change": change, "what": what}
+
+
+def _others(base: Base, found: Fleet, *, prune: bool, dry_run: bool) -> Iterator[dict[str, Any]]:
+    """The schedules that the file does not have, the standing ones aside."""
+    kept, names = Schedules(base.client, base.keys), {each.name for each in (*found.schedules, *STANDING)}
+    for name in kept.names():
+        if name in names:
+            continue
+        if prune and not dry_run:
+            kept.remove(name)
+        yield {"schedule": name, "change": "removed" if prune else "not-in-file", "what": []}
+
+
+def _upcoming(record: ScheduleRecord, now: float) -> Iterator[float]:
+    """When it is due from now on; nothing while it is paused."""
+    table = record.timetable
+    at = now - table.jitter_seconds
+    while not record.paused:
+        at = table.after(at)
+        if table.due_at(at) > now:
+            yield table.due_at(at)
+
+
+def _print(firing: Firing) -> None:
+    """On standard output only the runs' ids: `NAME ID` a line."""
+    err = output.err()
+    if firing.reason:
+        wait = "it waits" if firing.outcome is Outcome.WAITING else "nothing was launched"
+        err.print(escape(f"{wait}: {firing.reason}"), soft_wrap=True)
+    if firing.job:
+        err.print(escape(f"A worker does it, as task {firing.job}."))
+    for environment, started in firing.launched.items():
+        output.out().print(f"{environment} {started}")
+    for environment, reason in firing.left_out.items():
+        err.print(escape(f"{environment}: refused: {reason}"), soft_wrap=True)
+
+
+def _plain(firing: Firing | None) -> dict[str, Any] | None:
+    return firing.model_dump(mode="json") if firing else None
+
+
+def _status(firing: Firing) -> Exit:
+    if firing.outcome is Outcome.LEFT_OUT:
+        return Exit.REFUSED
+    return Exit.PARTLY if firing.left_out else Exit.OK
+
+
+def _tell(record: ScheduleRecord, *, as_json: bool) -> int:
+    if as_json:
+        output.emit(shape(record))
+    else:
+        output.out().print(escape(f"{record.schedule.name}: {scheduletable.next_due(record)}"), soft_wrap=True)
+    return Exit.OK

@@ -1,0 +1,73 @@
+"""Schedules and their firings, in words and in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.markup import escape
+from rich.table import Table
+
+from workers.cli import output, words
+from workers.firingrecord import Due, Firing, Outcome
+from workers.runtime import Base
+from workers.schedule import ScheduleRecord, Schedules
+
+_COLOURS = {Outcome.LAUNCHED: "green", Outcome.LEFT_OUT: "red", Outcome.WAITING: "yellow"}
+
+
+def table(found: Sequence[ScheduleRecord], last: Mapping[str, Firing], now: float) -> Table:
+    """A row a schedule."""
+    headings = ("schedule", "launches", "on", "when", "next", "last", "what it did")
+    made = output.table(*headings, whole=("schedule", "next", "last"))
+    for record in found:
+        schedule, firing = record.schedule, last.get(record.schedule.name)
+        made.add_row(
+            schedule.name,
+            schedule.workflow,
+            str(len(record.environments)) if schedule.select else "-",
+            escape(schedule.when),
+            escape(next_due(record)),
+            f"{words.span(now - firing.fired_at)} ago" if firing else "-",
+            f"[{_COLOURS[firing.outcome]}]{escape(did(firing))}[/]" if firing else "",
+        )
+    return made
+
+
+def lines(record: ScheduleRecord, upcoming: Sequence[float], firings: Sequence[Firing]) -> Iterator[str]:
+    """All that is known of one schedule."""
+    schedule = record.schedule
+    missed = f"{schedule.missed}, up to {words.span(schedule.late_seconds)}" if schedule.late_seconds else "skip"
+    yield f"{schedule.name}: {schedule.workflow}, {schedule.when}"
+    yield f"  overlap {schedule.overlap}, missed {missed}"
+    yield f"  applied {words.moment(record.applied_at)} by {record.applied_by}"
+    if schedule.select:
+        yield f"  on {', '.join(record.environments)}"
+    if record.waiting:
+        yield f"  the firing of {words.moment(Due.parse(record.waiting).at)} waits for the runs of an earlier one"
+    yield f"next: {', '.join(map(words.moment, upcoming)) or next_due(record)}"
+    for firing in firings:
+        asked = f" by {firing.by}" if firing.by else ""
+        yield f"{words.moment(firing.fired_at)}{asked}: {did(firing)}"
+        yield from (f"  {name}: {reason}" for name, reason in firing.left_out.items())
+
+
+def next_due(record: ScheduleRecord) -> str:
+    """When it is due next, or who paused it."""
+    if record.paused is None:
+        return words.moment(record.next_at)
+    return f"paused by {record.paused.by} since {words.moment(record.paused.at)}: {record.paused.reason or 'no reason'}"
+
+
+def did(firing: Firing) -> str:
+    """What a firing did, in a few words."""
+    if firing.reason or firing.job:
+        return f"left out: {firing.reason}" if firing.reason else "given to a worker"
+    left_out = f", {len(firing.left_out)} left out" if firing.left_out else ""
+    return f"{len(firing.launched)} launched{left_out}"
+
+
+def warn(base: Base) -> None:
+    """Say so if nobody fires the schedules that there are."""
+    kept = Schedules(base.client, base.keys)
+    if kept.names() and kept.beat() is None:
+        output.err().print("No beat is active, so nothing is fired: `stepmark worker --beat` starts one.")
