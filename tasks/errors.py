@@ -186,6 +186,16 @@ class HandOverError(LeaseLostError):
     """This worker is told to stop: its programs have been ended, and another worker goes on with the run."""
 
 
+class RefusedByHostError(LeaseLostError):
+    """The host refuses the run's commands, because a later run or epoch has worked there."""
+
+    kind = Kind.COMMAND_EXECUTION
+    help = "launch a new run (`stepmark provision`, `stepmark configure`), which is later than all; was Redis restored?"
+
+    def __str__(self) -> str:
+        return f"the host refuses this run: {self.reason}"
+
+
 class CannotFindError(StepmarkError):
     """A provider has no way to tell whether a host already exists. Arguments: the provider's name."""
 

@@ -20,7 +20,14 @@ from config import logs
 from tasks import failure as failures
 from tasks.adapters.process import STUCK_SECONDS, Redactor, Session
 from tasks.context import StepContext
-from tasks.errors import ConfigurationError, HandOverError, Kind, LeaseLostError, StepmarkError
+from tasks.errors import (
+    ConfigurationError,
+    HandOverError,
+    Kind,
+    LeaseLostError,
+    RefusedByHostError,
+    StepmarkError,
+)
 from tasks.facts import Facts, as_made
 from tasks.identity import SCHEMA, StepIdentity, other_schema
 from tasks.result import Ending, Result
@@ -70,6 +77,9 @@ class TrackedTask(Task):
             except HandOverError as error:
                 self._hand_over(execution)
                 raise Ignore(str(error)) from error
+            except RefusedByHostError as error:
+                # Of the run that is no longer ours, the error callback records nothing.
+                raise self._told(error) from None
             except (StaleError, LeaseLostError) as error:
                 logger.warning("The step is no longer ours: %s", error)
                 raise Ignore(str(error)) from error

@@ -15,7 +15,7 @@ from tasks import workflows
 from tasks.adapters import process
 from tasks.context import StepContext
 from tasks.environment import State
-from tasks.errors import Kind, NetworkError, StepmarkError, ToolError
+from tasks.errors import Kind, NetworkError, RefusedByHostError, StepmarkError, ToolError
 from tasks.facts import Facts, PlanSummary
 from tasks.result import Drift, Ending, Result
 from tasks.steps import ansible, drift, ssh, tofu
@@ -113,6 +113,10 @@ def _network(context: StepContext) -> None:
     raise NetworkError("Connection refused", "ssh host", 255)
 
 
+def _refused(context: StepContext) -> None:
+    raise RefusedByHostError("a later epoch works on the host: /run/stepmark/web-1")
+
+
 def _hang(context: StepContext) -> None:
     time.sleep(600)
 
@@ -135,6 +139,7 @@ _HOW = {
     "kill-child": _kill_child,
     "kill-worker": _kill_worker,
     "network": _network,
+    "refused": _refused,
     "hang": _hang,
     "tool": _tool,
 }

@@ -89,3 +89,17 @@ def test_what_was_not_possible_and_is_done_now_leaves_nothing_partial(
     assert ended(base, failed.run).status is RunStatus.SUCCEEDED
     assert not base.store.run(failed.run).partial
     assert not base.store.environment("web-1").partial
+
+
+def test_a_run_that_its_host_refuses_says_so(base: Base, launcher: Launcher, start_worker: StartWorker) -> None:
+    """It holds the claim, and its host knows a later epoch: Redis was restored, or its clock went back."""
+    start_worker()
+    run = launcher.launch(request(spec(fail="ssh.wait", how="refused"))).run
+
+    failure = ended(base, run).failure
+
+    assert failure
+    assert (failure.failed_step, failure.error_kind) == ("wait-ssh-connectivity", Kind.COMMAND_EXECUTION)
+    assert failure.error_summary == "the host refuses this run: a later epoch works on the host: /run/stepmark/web-1"
+    assert "launch a new run" in failure.hint
+    assert base.store.run(run).epoch == 1
