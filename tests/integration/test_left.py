@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from tasks.adapters import remote_scope
+from tasks.adapters.remote_scope import Scope
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, RunStatus
 from tests.integration import scripted
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.integration.test_scripts import message
+from tests.support import poll
 from workers import callbacks, crypto, reaper, statelock
 from workers.launch import Launcher, Resumption
+from workers.names import Names
 from workers.reaper import Reaper
 from workers.refusals import RefusedError
 from workers.runtime import Base
@@ -103,3 +111,31 @@ def test_a_run_that_its_host_refuses_says_so(base: Base, launcher: Launcher, sta
     assert failure.error_summary == "the host refuses this run: a later epoch works on the host: /run/stepmark/web-1"
     assert "launch a new run" in failure.hint
     assert base.store.run(run).epoch == 1
+
+
+def test_a_renamed_environment_ends_what_its_lost_run_has_left_on_the_host(
+    base: Base, launcher: Launcher, tmp_path: Path
+) -> None:
+    """Its commands go on under the name that the host knows, whatever the environment is called now."""
+    place = launcher.launch(request(spec("zz-old"), "register"))
+    left = subprocess.Popen(
+        ["sh", "-c", remote_scope.within(Scope("zz-old", place.run, 1), f"touch {tmp_path}/began; sleep 60")],
+        start_new_session=True,
+    )
+    try:
+        poll(lambda: (tmp_path / "began").exists())
+        callbacks.end_badly(base, base.store.run(place.run), _cut_off(), (), final=True)
+        Names(base).adopt("zz-old", "zz-new", "renamed")
+        name = base.store.facts("zz-new").scope_name or ""
+
+        subprocess.run(["sh", "-c", remote_scope.within(Scope(name, place.run, 2), "true")], check=True)
+
+        poll(lambda: left.poll() is not None)
+        assert name == "zz-old"
+    finally:
+        left.kill()
+        shutil.rmtree("/run/stepmark/zz-old", ignore_errors=True)
+
+
+def _cut_off() -> Failure:
+    return Failure(Kind.WORKER_LOST, Cause.LOST_MESSAGE, "LostRun", "no worker has taken the step's message")

@@ -29,6 +29,7 @@ redis.call('SREM', environments, name)
 redis.call('SADD', environments, new_name)
 redis.call('HSET', gone, name, record)
 redis.call('HDEL', gone, new_name)
+redis.call('HSETNX', facts, 'scope_name', cjson.encode(name))
 if host_name == '' or host_name == new_name then
   redis.call('HDEL', facts, 'host_name')
 else
