@@ -112,7 +112,7 @@ def test_adopt_takes_all_along_and_the_run_goes_on(
     failed = stepmark("register", fleet(web_1={"fail": "ssh.wait"}), "--json").json["environments"][0]
     poll(lambda: base.store.traces("web-1"))  # it is kept after the end is recorded
     before = {key.replace("web-1", "web-9") for key in keys_of(base, "web-1")}
-    facts = base.store.facts("web-1")
+    facts = base.store.facts("web-1").model_copy(update={"scope_name": "web-1"})
 
     said = stepmark("adopt", "web-1", "web-9", "--reason", "new scheme", "--yes")
 
