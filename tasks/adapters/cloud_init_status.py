@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks import errors
-from tasks.adapters import process, ssh
+from tasks.adapters import process, ssh, turns
 from tasks.facts import CloudInit
 
 ABSENT = 93
@@ -35,7 +35,8 @@ def wait(target: ssh.Target, session: process.Session) -> CloudInit | None:
     pause, said = FIRST_PAUSE_SECONDS, ""
     while True:
         try:
-            completed = ssh.run_remote(target, COMMAND, session, statuses=STATUSES)
+            with turns.LOGINS.turn(session):
+                completed = ssh.run_remote(target, COMMAND, session, statuses=STATUSES)
         except (errors.NetworkError, errors.DeadlineError) as error:
             now = error.summary
         else:
