@@ -12,7 +12,7 @@ from tasks.failure import RunStatus
 from tasks.result import Drift, Result
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.integration.test_scripts import fail, message, snapshot
-from workers import runlog
+from workers import restarts, runlog
 from workers.launch import Launcher, Resumption
 from workers.records import EnvironmentRecord
 from workers.refusals import RefusedError
@@ -132,6 +132,7 @@ def test_a_look_that_failed_leaves_what_can_be_resumed(base: Base, launcher: Lau
 def test_where_there_is_no_host_nobody_looks(base: Base, launcher: Launcher, workflows: tuple[str, ...]) -> None:
     for workflow in workflows:
         walk(base, launcher, workflow)
+    restarts.look(base)  # or the launch would note which Redis it is
     before = snapshot(base)
 
     with pytest.raises(RefusedError, match=r"web-1 is (created|destroyed)"):
