@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from config import endpoint
 from config.settings import Settings
 
 _SETTINGS: Mapping[str, Any] = MappingProxyType(
@@ -38,7 +39,16 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
         # Publishing the next step: if it cannot be done in a few seconds, the step stays due and is found there.
         "task_publish_retry_policy": {"max_retries": 5, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 2},
         # A connection that is cut without a word is noticed.
-        "broker_transport_options": {"socket_timeout": 30, "socket_connect_timeout": 10, "socket_keepalive": True},
+        "broker_transport_options": {
+            "socket_timeout": 30,
+            "socket_connect_timeout": 10,
+            "socket_keepalive": True,
+            # Kombu does not write down in Redis which messages are in hand: of a step the lease tells it, and what that
+            # list hands out again comes an hour late. It takes two of a message's round trips.
+            "ack_emulation": False,
+            # No message goes before another: one list a queue to look at, not four.
+            "priority_steps": [0],
+        },
         "enable_utc": True,
         "timezone": "UTC",
     }
@@ -47,13 +57,15 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
 
 def build(settings: Settings) -> dict[str, Any]:
     """The configuration of the app for these settings."""
-    url = settings.redis_url.get_secret_value()
+    found = endpoint.broker(settings)
+    options = {**_SETTINGS["broker_transport_options"], **found["broker_transport_options"]}
     return {
         **_SETTINGS,
-        "broker_url": url,
+        **found,
+        "broker_transport_options": options,
         "beat_max_loop_interval": settings.beat_look_seconds,
         # Beat gives RedBeat a connection of ours; these keep it from complaining.
-        "redbeat_redis_url": url,
+        "redbeat_redis_url": settings.redis_url.get_secret_value(),
         "redbeat_redis_options": {},
         "redbeat_key_prefix": f"{settings.key_prefix}:beat:",
     }
