@@ -17,6 +17,7 @@ from config.fleet import EnvironmentSpec, Fleet
 from config.schedules import Selection
 from tasks import fleetcheck
 from tasks.errors import StepmarkError
+from workers import connection
 from workers.keys import Keys
 
 _COMPLETION_SECONDS = 0.5
@@ -40,12 +41,8 @@ def complete_schedule(incomplete: str) -> list[str]:
 def _begin(incomplete: str, read: Callable[[redis.Redis, Keys], object]) -> list[str]:
     try:
         settings = settings_module.load()
-        with redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            decode_responses=True,
-            socket_timeout=_COMPLETION_SECONDS,
-            socket_connect_timeout=_COMPLETION_SECONDS,
-        ) as client:
+        seconds = _COMPLETION_SECONDS
+        with connection.client(settings, socket_timeout=seconds, socket_connect_timeout=seconds) as client:
             names = cast("set[str]", read(client, Keys(settings.key_prefix)))
     except (redis.RedisError, ConfigError, StepmarkError, ValueError):  # pydantic's are ValueErrors
         return []

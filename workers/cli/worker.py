@@ -10,10 +10,11 @@ from typer.core import TyperGroup
 
 from config import settings as settings_module
 from tasks.workflows.model import Queue
-from workers import crew, crypto
+from workers import crew, crypto, permissions
 from workers.cli import connect, members, options, output
 from workers.cli.reports import Exit
 from workers.crew import Crew
+from workers.permissions import Role
 
 Queues = Annotated[str, typer.Option("--queues", "-Q", metavar="LIST", help="Which queues to serve: one process each.")]
 Beat = Annotated[bool, typer.Option("--beat", help="Fire the schedules too, or stand by while another one does.")]
@@ -61,7 +62,9 @@ def worker(
         raise typer.BadParameter("two processes cannot have one name: choose one queue", param_hint="--hostname")
     settings = settings_module.load()
     crypto.load(settings.encryption_key_file)
-    connect.base().client.close()
+    base = connect.base()
+    permissions.demand(base.client, settings, Role.WORKER)
+    base.client.close()
     data = settings.data_dir.expanduser()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
