@@ -1,4 +1,4 @@
-"""Restarts of Redis: nobody could renew a lease meanwhile, and it may have forgotten what had begun: so all waits a while."""
+"""Restarts of Redis: nobody could renew a lease meanwhile, and it may have forgotten what had begun. So all waits."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class Tracker:
         answer = self._end(
             (
                 *moved(self._keys, message.run, message.environment),
-                *(self._keys.run(following), self._keys.run_events(following)),
+                *(self._keys.run(following), self._keys.run_events(following), self._keys.server()),
             ),
             *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
             *(self._settings.retention_seconds, *(word for pair in learned.items() for word in pair)),

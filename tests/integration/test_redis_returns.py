@@ -103,8 +103,9 @@ def test_the_first_start_notices_it(base: Base, place: Place) -> None:
 
 
 def test_a_run_whose_worker_is_heard_of_goes_on_at_once(base: Base, place: Place) -> None:
+    restarts.look(base)
     execution = base.tracker.start(message(place), "w0@test")
-    come_back(base)
+    base.client.hset(base.keys.server(), "run_id", "another")
 
     base.tracker.end(execution, Result(execution.facts))
 

@@ -16,7 +16,7 @@ from tests.faults.chaos_world import LEASE_SECONDS, World
 from tests.integration import stage
 from tests.integration.stage import at_host, ended, events, launch
 from tests.support import poll
-from workers import runtime
+from workers import restarts, runtime
 from workers.runtime import Base
 from workers.tracker import Why
 
@@ -36,7 +36,8 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, B
 
 @pytest.fixture
 def world(lasting: tuple[World, Base]) -> World:
-    """The processes; the host's log is empty."""
+    """The processes; the host's log is empty, and Redis has been there for long enough."""
+    poll(lambda: not restarts.quiet_seconds(lasting[1]))
     (lasting[0].folder / "host.log").write_text("")
     return lasting[0]
 

@@ -1,8 +1,8 @@
 -- end: a step has ended well. Its facts are kept, and the next step is due before its message is published.
--- KEYS 13 next run, 14 its events
+-- KEYS 13 next run, 14 its events, 15 server
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds, [fact, value …]
 -- Answer: ok next | ok done | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
-local next_run, next_events = unpack(KEYS, 13)
+local next_run, next_events, server = unpack(KEYS, 13)
 local nonce, token, epoch, execution, ending, note, retention = unpack(ARGV, 1, 7)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
@@ -13,6 +13,7 @@ if get(run, 'execution') ~= execution or get(run, 'status') ~= 'running' then re
 if get(environment, 'run') ~= get(run, 'run') then return {'stale', 'the environment is not held by this run'} end
 
 local at = now()
+came_back(server, at)  -- what is due now is so since, for we have been heard
 local index, total = tonumber(get(run, 'index')), tonumber(get(run, 'total'))
 local seconds = string.format('%.3f', at - get(run, 'step_started_at'))
 if #ARGV > 7 then redis.call('HSET', facts, unpack(ARGV, 8)) end

@@ -53,6 +53,7 @@ local function write(key, fields, following)
 end
 
 local function fresh()
+  came_back(server, at)
   local unknown = state == ''
   if unknown then state = 'created' end
   if not contains(request.sources, state) then return {'state', state} end
