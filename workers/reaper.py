@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, cast
 
@@ -15,9 +16,11 @@ from kombu.exceptions import OperationalError
 
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, RunStatus
+from tasks.identity import SCHEMA
 from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
+from workers.connection import Script
 from workers.records import RunRecord
 from workers.runtime import Base
 from workers.tracker import Answer, Why
@@ -37,8 +40,9 @@ class Reaper:
     def __init__(self, base: Base, app: Celery) -> None:
         self._base = base
         self._app = app
+        self._repair = Script(base.client, "repair")
         self._overtaken: dict[str, tuple[int | None, float]] = {}
-        self._page = 0
+        self._offsets: dict[str, int] = {}
 
     def look(self) -> None:
         """Look once at all that may have been left.
@@ -49,6 +53,7 @@ class Reaper:
         quiet = restarts.look(self._base)
         now = self._base.now()
         keys = self._base.keys
+        self._find_misplaced()
         self._end_cancelled()
         for record in self._runs(self._until(keys.deadlines(), now)):
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
@@ -63,6 +68,14 @@ class Reaper:
         self._take_over(now)
         self._send_anew()
         self._send_again(now)
+
+    def _find_misplaced(self) -> None:
+        """Live runs that stand in none of the sets, because Redis refused a script of theirs in the middle."""
+        keys = self._base.keys
+        if runs := self._next_page(keys.deadlines(), math.inf):
+            sets = (keys.due(), keys.leases(), keys.retries())
+            for run in self._repair((*sets, *map(keys.run, runs)), SCHEMA):
+                logger.warning("Run %s goes on: Redis had refused a part of what was to be recorded of it", run)
 
     def _end_cancelled(self) -> None:
         marks = cast("dict[str, str]", self._base.client.hgetall(self._base.keys.cancels()))
@@ -96,8 +109,7 @@ class Reaper:
         """Due runs whose messages must be lost, seen so for a whole lease: one just taken begins meanwhile."""
         lease = self._base.settings.lease_seconds
         self._overtaken = {run: seen for run, seen in self._overtaken.items() if now - seen[1] < _MEMORY_LEASES * lease}
-        due = self._until(self._base.keys.due(), now - lease, self._page)
-        self._page = self._page + _PAGE if len(due) == _PAGE else 0
+        due = self._next_page(self._base.keys.due(), now - lease)
         lost = {record.run: record for record in self._base.store.overtaken(self._runs(due))}
         for run in due:
             number, since = self._overtaken.pop(run, (None, now))
@@ -138,12 +150,21 @@ class Reaper:
             callbacks.keep_trace(self._base, trace)
         return callbacks.settle(self._base, record) if answer[0] == "limit" else answer
 
-    def _until(self, key: str, at: float, offset: int = 0) -> list[str]:
-        """Members of a sorted set whose time has come, the oldest first."""
-        return cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, _PAGE))
+    def _until(self, key: str, at: float) -> list[str]:
+        """All members of a sorted set whose time has come, the oldest first: some may be those of another schema."""
+        return cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at))
 
-    def _runs(self, runs: Iterable[str]) -> tuple[RunRecord, ...]:
-        return tuple(self._base.store.runs(runs).values())
+    def _next_page(self, key: str, at: float) -> list[str]:
+        """Of what `_until` gives some, at each look the following ones: there may be as many as live runs."""
+        offset = self._offsets.get(key, 0)
+        page = cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, _PAGE))
+        self._offsets[key] = offset + _PAGE if len(page) == _PAGE else 0
+        return page
+
+    def _runs(self, runs: Iterable[str]) -> Iterator[RunRecord]:
+        ids = list(runs)
+        for first in range(0, len(ids), _PAGE):
+            yield from self._base.store.runs(ids[first : first + _PAGE]).values()
 
 
 class Watch:

@@ -30,8 +30,8 @@ end
 if execution ~= '' then doubt(index) end
 if why ~= 'handed-over' then outdate(back_at, written_at(), index, at) end
 if lost ~= '' then remember(index, cjson.decode(lost), at) end
-redis.call('ZREM', leases, execution)
-redis.call('ZREM', retries, get(run, 'run'))
 event(run, run_events, why, at, {'worker', execution ~= '' and get(run, 'worker') or '', 'trace', lost ~= '' and cjson.decode(lost).trace_id or ''})
 activate(run, tonumber(index), at)
+redis.call('ZREM', leases, execution)
+redis.call('ZREM', retries, get(run, 'run'))
 return answer('again', nonce, {'ok', get(run, 'epoch'), get(run, 'delivery')})

@@ -30,8 +30,6 @@ if index < total then
   return answer('end', nonce, {'ok', 'next'})
 end
 
-local cancel = redis.call('HGET', cancels, get(run, 'run'))
-close('succeeded', at, retention)
 local done, partial = get(run, 'done_state'), get(run, 'partial')
 if done == '' then  -- a plan: the environment is as it was
   done, partial = get(run, 'origin_state'), get(environment, 'partial')
@@ -39,16 +37,19 @@ end
 event(run, run_events, 'run-ended', at, {'state', done, 'partial', get(run, 'partial'), 'next', get(run, 'next')})
 if get(run, 'next') == '' or redis.call('EXISTS', next_run) == 0 then
   move(done, at, 'run', '', 'partial', partial)
+  close('succeeded', at, retention)
   return answer('end', nonce, {'ok', 'done'})
 end
 
 redis.call('HSET', next_run, 'origin_state', done)
 begin(next_run, 1, at)
 local following = get(next_run, 'run')
+local cancel = redis.call('HGET', cancels, get(run, 'run'))
 if cancel then redis.call('HSET', cancels, following, cancel) end
 move(get(next_run, 'running_state'), at, 'run', following, 'last_run', following, 'partial', partial)
 event(next_run, next_events, 'launched', at,
   {'state', get(next_run, 'running_state'), 'user', get(next_run, 'user'), 'trigger', get(next_run, 'trigger')})
+close('succeeded', at, retention)
 return answer('end', nonce,
   {'ok', 'then', following, get(next_run, 'token'), get(next_run, 'epoch'), get(next_run, 'delivery'),
     get(next_run, 'workflow')})

@@ -19,7 +19,9 @@ local at = now()
 local seconds = left(execution, request.patience, at)
 if seconds > 0 then return {'held', string.format('%.1f', seconds)} end
 
+-- Should Redis refuse a command in the middle, what is done so far can be done again, or the reaper finds the run.
 local id = get(run, 'run')
+redis.call('ZREM', leases, execution)
 redis.call('HSET', run, 'failure', request.context)
 if request.uncertain then doubt(index) end
 if execution == '' or request.patience ~= '' then  -- it is not its own worker that says so
@@ -31,20 +33,19 @@ if request.hold > 0 and get(environment, 'run') == id then redis.call('HSET', en
 if request.retry ~= '' and redis.call('HEXISTS', cancels, id) == 0 then
   local due_at = at + math.max(request.retry, request.hold)
   remember(index, {kind = request.kind, summary = request.summary, trace_id = request.trace}, at)
-  redis.call('HSET', run, 'status', 'waiting', 'execution', '', 'due_at', due_at)
   redis.call('HINCRBY', run, (request.kind == 'worker-lost' and 'taken:' or 'retried:') .. index, 1)
-  redis.call('ZREM', leases, execution)
   redis.call('ZREM', due, id)
   redis.call('ZADD', retries, due_at, id)
   event(run, run_events, 'step-failed', at,
     {'kind', request.kind, 'summary', request.summary, 'trace', request.trace, 'retry_at', due_at})
+  redis.call('HSET', run, 'status', 'waiting', 'execution', '', 'due_at', due_at)
   return answer('fail', nonce, {'ok', 'waiting'})
 end
 
 local state = get(run, 'failed_state')
 if state == '' then state = get(run, 'origin_state') end
+event(run, run_events, 'run-failed', at, {'state', state, 'kind', request.kind, 'summary', request.summary, 'status', request.status})
+if get(environment, 'run') == id then move(state, at, 'run', '') end
 close(request.status, at, request.retention)
 if get(run, 'next') ~= '' then redis.call('EXPIRE', KEYS[13], request.retention) end
-if get(environment, 'run') == id then move(state, at, 'run', '') end
-event(run, run_events, 'run-failed', at, {'state', state, 'kind', request.kind, 'summary', request.summary, 'status', request.status})
 return answer('fail', nonce, {'ok', request.status})
