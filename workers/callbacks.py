@@ -94,7 +94,7 @@ def end_badly(
         status=failures.RULES[found.cause, found.kind].status,
         following=record.next or record.run,
         retry_seconds=None if final else succession.retry_seconds(base, record, found),
-        uncertain=record.execution is not None and _uncertain(found),
+        uncertain=record.execution is not None and succession.uncertain(found),
         hold_seconds=base.settings.takeover_seconds if ending else 0.0,
         patience_seconds=patience_seconds,
     )
@@ -102,11 +102,6 @@ def end_badly(
     if answer[0] == "ok":
         keep_trace(base, Trace(context=context, error_chain=links, earlier=record.earlier))
     return answer
-
-
-def _uncertain(found: Failure) -> bool:
-    """Whether nobody knows what the step has done: it was cut off, or what it had done could not be recorded."""
-    return found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) or found.kind is Kind.STATE_PERSISTENCE
 
 
 def _recorded(base: Base, context: FailureContext, ended: Ended) -> Answer:
@@ -146,12 +141,16 @@ def cancelled(base: Base, record: RunRecord, mark: str) -> Answer:
     return _settle(base, record, _cancelled(mark), base.settings.takeover_seconds if record.execution else None)
 
 
-def cancel_held(base: Base, execution: Execution) -> None:
-    """End a run that this worker held and can give to nobody, if that is because it is to be cancelled."""
+def end_held(base: Base, execution: Execution) -> None:
+    """End a run that this worker held and can give to nobody: it is to be cancelled, or has to ask an operator."""
     record = base.store.run(execution.identity.run)
-    mark = cast("str | None", base.client.hget(base.keys.cancels(), record.run))
-    if mark and record.execution == execution.name:
+    if record.execution != execution.name:
+        return
+    if mark := cast("str | None", base.client.hget(base.keys.cancels(), record.run)):
         _settle(base, record, _cancelled(mark), None)
+    elif succession.asks(record):
+        summary = f"worker {record.worker} stopped while it ran the step: whether the step was done is not known"
+        _settle(base, record, Failure(Kind.WORKER_LOST, Cause.WORKER_LOST, "StoppedWorker", summary), None)
 
 
 def _asked_for(base: Base, record: RunRecord, found: Failure) -> Failure:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import redis
 from billiard import current_process
 from celery import Task
 from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
 
 from config import logs
 from tasks import failure as failures
@@ -68,8 +70,7 @@ class TrackedTask(Task):
             try:
                 following = Performance(runtime.current(), execution, self.request.redact).perform(self.run)
             except HandOverError as error:
-                if succession.hand_over(runtime.current(), self.app, execution)[0] != "ok":
-                    callbacks.cancel_held(runtime.current(), execution)
+                self._give_away(execution)
                 raise Ignore(str(error)) from error
             except (StaleError, LeaseLostError) as error:
                 logger.warning("The step is no longer ours: %s", error)
@@ -79,6 +80,14 @@ class TrackedTask(Task):
         if following:
             chain.send(self.app, following)
         return None
+
+    def _give_away(self, execution: Execution) -> None:
+        """Have another worker go on with a step that was interrupted here. What is not given is found by its lease."""
+        try:
+            if succession.hand_over(runtime.current(), self.app, execution)[0] != "ok":
+                callbacks.end_held(runtime.current(), execution)
+        except (redis.RedisError, OperationalError) as error:
+            logger.warning("Step %s was not handed over: %s", execution.identity.label, error)
 
     def after_return(self, *_: Any) -> None:
         """Let a pool's process end that was told to: Celery takes it for gone, and would not hear of its next step."""

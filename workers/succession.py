@@ -8,7 +8,7 @@ import random
 from celery import Celery
 
 from tasks.errors import Kind
-from tasks.failure import Failure, FailureContext
+from tasks.failure import Cause, Failure, FailureContext
 from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import Step, Unknown
 from workers import chain
@@ -32,16 +32,25 @@ def step_of(record: RunRecord) -> Step | None:
     return workflow.steps[(record.index or 1) - 1]
 
 
+def asks(record: RunRecord) -> bool:
+    """Whether only an operator can tell what it means that the tracked step was cut off."""
+    step = step_of(record)
+    return step is not None and step.unknown is Unknown.ASK
+
+
+def uncertain(found: Failure) -> bool:
+    """Whether nobody knows what the step has done: it was cut off, or what it had done could not be recorded."""
+    return found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) or found.kind is Kind.STATE_PERSISTENCE
+
+
 def retry_seconds(base: Base, record: RunRecord, found: Failure) -> float | None:
     """After how long the failed step is tried again by itself; None: it is not."""
     step = step_of(record)
-    if step is None or record.execution is None:
+    if step is None or record.execution is None or (uncertain(found) and asks(record)):
         return None
     if found.kind is not Kind.WORKER_LOST:
         return step.retry.wait_seconds(found.kind, record.retried, random.random())  # noqa: S311 - no secret
-    if step.unknown is Unknown.ASK or record.taken >= base.settings.takeovers:
-        return None
-    return 0.0
+    return 0.0 if record.taken < base.settings.takeovers else None
 
 
 def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureContext | None = None) -> Answer:
@@ -70,8 +79,8 @@ def go_on(base: Base, app: Celery, record: RunRecord, why: Why, lost: FailureCon
 
 
 def hand_over(base: Base, app: Celery, execution: Execution) -> Answer:
-    """Give a run whose step was interrupted here to another worker. What cannot be given is found by its lease."""
+    """Give a run whose step was interrupted here to another worker, unless it has to ask an operator."""
     record = base.store.run(execution.identity.run)
-    if record.execution == execution.name:
-        return go_on(base, app, record, Why.HANDED_OVER)
-    return ("stale",)
+    if record.execution != execution.name:
+        return ("stale",)
+    return ("asks",) if asks(record) else go_on(base, app, record, Why.HANDED_OVER)

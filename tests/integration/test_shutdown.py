@@ -15,6 +15,7 @@ import pytest
 
 from config.settings import Settings
 from tasks.adapters import guard
+from tasks.errors import Kind
 from tasks.failure import RunStatus
 from tests.faults.chaos_world import LEASE_SECONDS, Worker, World
 from tests.integration import stage
@@ -119,6 +120,41 @@ def test_the_second_signal_hands_over(step: str, world: World, base: Base) -> No
     told_again(worker)
 
     _handed_over(world, base, run, worker)
+
+
+def test_a_step_that_has_to_ask_is_not_handed_over(world: World, base: Base) -> None:
+    """Only an operator can tell whether it was done."""
+    [run] = launch(base, 40, 1, "third")
+    worker = working(world, base, run, "third")
+
+    worker.signal(signal.SIGTERM)
+    told_again(worker)
+
+    [record] = ended(base, [run], seconds=25)
+    assert stopped(worker) == 0
+    assert record.failure is not None
+    assert (record.failure.failed_step, record.failure.error_kind) == ("third", Kind.WORKER_LOST)
+    assert "stopped while it ran the step" in record.failure.error_summary
+    assert base.client.hget(base.keys.run(run), "uncertain:3") == "1"
+    assert len(at_host(world, "start", "third")) == 1
+    stage.harmless(world)
+
+
+def test_what_redis_does_not_let_us_hand_over_is_taken_over(world: World, base: Base) -> None:
+    [run] = launch(base, 40, 1, "first")
+    worker = working(world, base, run, "first")
+    worker.signal(signal.SIGTERM)
+    poll(lambda: "Warm shutdown" in worker.log.read_text())
+    world.redis.client.replicaof("127.0.0.1", "1")
+
+    worker.signal(signal.SIGTERM)
+
+    poll(lambda: "was not handed over" in worker.log.read_text())
+    world.redis.client.replicaof("NO", "ONE")
+    [record] = ended(base, [run])
+    assert record.status is RunStatus.SUCCEEDED, record.failure
+    assert events(base, run)["taken-over"] == 1
+    stage.harmless(world)
 
 
 def test_quit_kills_a_pool_of_processes_and_the_run_goes_on_elsewhere(world: World, base: Base) -> None:

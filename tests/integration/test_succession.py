@@ -11,10 +11,13 @@ import pytest
 from config.fleet import EnvironmentSpec
 from tasks.environment import State
 from tasks.errors import Kind
-from tasks.failure import Cause, RunStatus
+from tasks.failure import Cause, Failure, RunStatus
+from tasks.result import Result
 from tasks.trace import Trace
 from tests.integration.conftest import StartWorker, ended, request, spec
+from tests.integration.test_scripts import message
 from tests.support import poll
+from workers import callbacks
 from workers.launch import Launcher
 from workers.records import RunRecord
 from workers.runtime import Base
@@ -97,6 +100,23 @@ def test_where_only_an_operator_can_tell_the_run_ends(
     assert str(run.worker) in run.failure.error_summary
     assert calls(steps_log, "tofu.plan") == 1
     assert base.client.hget(base.keys.run(place.run), "uncertain:2") == "1"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        Failure(Kind.STATE_PERSISTENCE, Cause.RAISED, "ConnectionError", "Redis did not take what it had done"),
+        Failure(Kind.WORKER_LOST, Cause.KILLED, "WorkerLostError", "signal 9"),
+    ],
+    ids=lambda found: found.kind,
+)
+def test_nor_is_it_tried_again_when_its_outcome_is_not_known(found: Failure, base: Base, launcher: Launcher) -> None:
+    place = launcher.launch(request(spec(), "impatient"))
+    execution = base.tracker.start(message(place, step="shaky"), "w0@test")
+    base.tracker.end(execution, Result(execution.facts))
+    base.tracker.start(message(place, 2, step="asked"), "w0@test")
+
+    assert callbacks.end_badly(base, base.store.run(place.run), found, ())[1] == "failed"
 
 
 def test_a_step_that_always_kills_its_process_ends_the_run(
