@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tasks.failure import RunStatus
+from workers import restarts
 from workers.connection import Script
 from workers.records import RunRecord
 from workers.refusals import ConflictError, RefusedError
@@ -44,14 +45,28 @@ def release(base: Base, environment: str, lock: Lock, by: str, reason: str) -> N
     """
     run, _, epoch = lock.owner.rpartition(".")
     record = base.store.runs([run]).get(run)
-    left = _seconds_left(record, base.settings.takeover_seconds) if record and str(record.epoch) == epoch else 0.0
-    if record and left > 0:
-        place = f"run {record.run} of {record.user}, {record.workflow} {record.index}/{record.total} {record.step}"
-        held_by = f"the state of {environment} is held by {place}, epoch {epoch}, on worker {record.worker}"
+    left = max(_held_seconds(base, environment), restarts.quiet_seconds(base))
+    if record and str(record.epoch) == epoch:
+        left = max(left, _seconds_left(record, base.settings.takeover_seconds))
+    if left > 0:
+        held_by = f"the state of {environment} is held by {_place(record) or run}, epoch {epoch}"
         raise RefusedError(held_by, f"it may still be at work: wait for its end; earliest in {left:.0f} s")
     places = [base.keys.tofu_state(environment), base.keys.tofu_audit(environment)]
     if Script(base.client, "unlock")(places, lock.id, by, reason)[0] != "ok":
         raise ConflictError(f"the lock of {environment} was taken by another command", "look again, then repeat")
+
+
+def _place(record: RunRecord | None) -> str:
+    if record is None:
+        return ""
+    place = f"{record.workflow} {record.index}/{record.total} {record.step}"
+    return f"run {record.run} of {record.user}, {place}, on worker {record.worker}"
+
+
+def _held_seconds(base: Base, environment: str) -> float:
+    """How long the tools of a step that has ended may still be ending: its process was killed, say."""
+    held_until = cast("str | None", base.client.hget(base.keys.environment(environment), "held_until"))
+    return float(held_until or 0) - base.now()
 
 
 def _seconds_left(record: RunRecord, takeover_seconds: float) -> float:

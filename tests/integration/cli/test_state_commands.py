@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.errors import OrphanedStateError
+from tasks.errors import Kind, OrphanedStateError
+from tasks.failure import Cause, Failure
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import request, spec
 from tests.integration.test_scripts import fail, message
 from tests.support import poll
-from workers import crypto
+from workers import callbacks, crypto
 from workers.cli.reports import Exit
 from workers.launch import Launcher
 from workers.orphans import OrphanStore, OwnOrphans
@@ -195,4 +196,20 @@ def test_the_lock_of_a_run_that_ended_long_ago_is_freed(
     assert stepmark("state", "force-unlock", "web-1", *WHY).status == Exit.REFUSED
     base.client.hset(base.keys.run(owner.run), "ended_at", base.now() - base.settings.takeover_seconds)
 
+    assert stepmark("state", "force-unlock", "web-1", *WHY).status == Exit.OK
+
+
+def test_the_lock_of_a_step_whose_process_was_killed_is_freed_when_its_tool_must_have_ended(
+    stepmark: Stepmark, states: TofuState, owner: Owner, execution: Execution, base: Base
+) -> None:
+    """Its run waits for the same."""
+    states.lock(owner, {"ID": "l1"})
+    killed = Failure(Kind.WORKER_LOST, Cause.KILLED, "WorkerLostError", "signal 9")
+    assert callbacks.end_badly(base, base.store.run(owner.run), killed, ())[1] == "waiting"
+
+    refused = stepmark("state", "force-unlock", "web-1", *WHY)
+
+    assert refused.status == Exit.REFUSED
+    assert "it may still be at work" in refused.err
+    base.client.hset(base.keys.environment("web-1"), "held_until", base.now())
     assert stepmark("state", "force-unlock", "web-1", *WHY).status == Exit.OK
