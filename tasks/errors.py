@@ -121,6 +121,15 @@ class RemoteCommandError(ToolError):
     kind = Kind.COMMAND_EXECUTION
 
 
+class LaterScopeError(RemoteCommandError):
+    """The host refused the command: a later run or epoch works there, or has worked there."""
+
+    help = (
+        "if nothing of a later run works there (Redis's clock or what it holds went back), "
+        "remove the directory that the host named, on the host"
+    )
+
+
 class PlaybookError(ToolError):
     """A playbook of ours could not be run at all: a fault of ours, not of the host."""
 

@@ -48,7 +48,7 @@ def play(request: Play, session: process.Session) -> PlayResult:
         NetworkError, AuthenticationError, DeadlineError: the host could not be reached, or a time ran out.
         RemoteCommandError: a task failed. ConfigurationError: a task refused the operator's parameters.
         TemplateError: a value in a task could not be rendered. PlaybookError: it could not be run at all.
-        LeaseLostError: a later run or epoch works on the host.
+        LaterScopeError: a later run or epoch works on the host.
     """
     # Control sockets live here, and the path of a socket is at most 108 bytes: so no long TMPDIR.
     with tempfile.TemporaryDirectory(prefix="stepmark-", dir="/tmp") as name:

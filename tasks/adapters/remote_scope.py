@@ -64,10 +64,10 @@ def check(exit_status: int, said: str, session: process.Session, shown: str) -> 
     """Do nothing if the host let the command run. said: what it wrote; shown: the command, for people.
 
     Raises:
-        LeaseLostError: a later scope works there. RemoteCommandError: what an earlier one does could not be ended.
+        LaterScopeError: a later scope works there. RemoteCommandError: what an earlier one does could not be ended.
     """
     if exit_status and (found := _REFUSED.search(said)):
-        raise errors.LeaseLostError(f"a later epoch works on the host: {found[1]}")
+        raise errors.LaterScopeError(f"a later run works on the host: {found[1]}", shown, exit_status)
     if exit_status and (found := _STUCK.search(said)):
         summary = f"{session.redact(found[0])}; end it on the host, or restart the host, then resume"
         raise errors.RemoteCommandError(summary, shown, exit_status)

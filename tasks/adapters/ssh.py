@@ -112,7 +112,7 @@ def run_remote(
         NetworkError: the host cannot be reached, or the connection broke. AuthenticationError: it refused our key, or
         showed another one than the pinned. RemoteCommandError: the command ended with none of `statuses`.
         DeadlineError, LeaseLostError, CancelledError, ToolMissingError: as `process.run` does.
-        LeaseLostError: a later run or epoch works on the host.
+        LaterScopeError: a later run or epoch works on the host.
     """
     with leaving_nothing(target, session):
         completed = process.run(command_of(target, command), session)

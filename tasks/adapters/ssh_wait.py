@@ -83,7 +83,7 @@ def wait(target: ssh.Target, session: process.Session, pace: Pace = Pace()) -> M
         DeadlineError: the session's time passed without a login. NetworkError: and the name was never resolved.
         AuthenticationError: the host went on refusing our key, or showing another one than the pinned.
         RemoteCommandError: it let us in, and could not run `true`, or what an earlier run left there cannot be ended.
-        LeaseLostError: a later run or epoch works on the host.
+        LaterScopeError: a later run or epoch works on the host.
     """
     return _Wait(target, session, pace).perform()
 

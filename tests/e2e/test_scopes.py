@@ -139,7 +139,7 @@ def test_a_killed_worker_alone_leaves_it_running(host: Host, work: Work) -> None
 def test_who_comes_late_is_refused(host: Host, work: Work) -> None:
     work(host, "0b.1", 1, host.session())
 
-    with pytest.raises(errors.LeaseLostError, match="a later epoch works on the host"):
+    with pytest.raises(errors.LaterScopeError, match="a later run works on the host"):
         work(host, "0a.9", 1, host.session())
 
     assert set(ticks(host)) == {"0b.1"}

@@ -15,7 +15,7 @@ from tasks import workflows
 from tasks.adapters import process
 from tasks.context import StepContext
 from tasks.environment import State
-from tasks.errors import Kind, NetworkError, StepmarkError, ToolError
+from tasks.errors import Kind, LaterScopeError, NetworkError, StepmarkError, ToolError
 from tasks.facts import Facts
 from tasks.result import Ending, Result
 from tasks.steps import ansible, ssh, tofu
@@ -111,6 +111,10 @@ def _network(context: StepContext) -> None:
     raise NetworkError("Connection refused", "ssh host", 255)
 
 
+def _refused(context: StepContext) -> None:
+    raise LaterScopeError("a later run works on the host: 0a.00000005 in /run/stepmark/web-1", "ssh host", 94)
+
+
 def _hang(context: StepContext) -> None:
     time.sleep(600)
 
@@ -133,6 +137,7 @@ _HOW = {
     "kill-child": _kill_child,
     "kill-worker": _kill_worker,
     "network": _network,
+    "refused": _refused,
     "hang": _hang,
     "tool": _tool,
 }

@@ -67,6 +67,18 @@ def test_the_last_context_is_whole_and_the_earlier_ones_are_in_the_trace(base: B
     ]
 
 
+@pytest.mark.usefixtures("worker")
+def test_a_run_that_its_host_refuses_says_what_the_host_says(base: Base, launcher: Launcher, steps_log: Path) -> None:
+    """It holds its environment, so nobody else goes on with it: Redis was set back, and the host was not."""
+    run = ended(base, launcher.launch(request(spec(fail="ssh.wait", how="refused", last="9"))).run)
+
+    assert failure(run) == ("wait-ssh-connectivity", Kind.COMMAND_EXECUTION, Cause.RAISED, 1)
+    assert run.failure is not None
+    assert "0a.00000005 in /run/stepmark/web-1" in run.failure.error_summary
+    assert "remove the directory that the host named" in run.failure.hint
+    assert calls(steps_log, "ssh.wait") == 1
+
+
 def test_a_retry_waits_outside_of_the_broker(base: Base, launcher: Launcher, start_worker: StartWorker) -> None:
     start_worker()
     place = launcher.launch(request(spec(fail="ssh.wait", how="network", last="9"), "register"))

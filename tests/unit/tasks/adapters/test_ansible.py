@@ -158,7 +158,7 @@ def test_a_refusal_by_the_host_means_that_the_run_is_lost(scripted: Ansible, req
     scripted.exit_status = 2
     scripted.stdout = "module_stderr: 'stepmark: refused: a later scope works here, 0a.00000004 in /run/stepmark/web-1'"
 
-    with pytest.raises(errors.LeaseLostError, match="a later epoch works on the host"):
+    with pytest.raises(errors.LaterScopeError, match="a later run works on the host"):
         ansible.play(request_, session())
 
 

@@ -163,7 +163,7 @@ def test_a_late_command_of_an_earlier_scope_is_refused(
     status, said, complained = host.run(host.scope(*earlier), "echo ran")
 
     assert (status, said) == (remote_scope.REFUSED, "")
-    with pytest.raises(errors.LeaseLostError, match="a later epoch works on the host"):
+    with pytest.raises(errors.LaterScopeError, match="a later run works on the host"):
         remote_scope.check(status, complained, commands.session(), "echo ran")
     assert host.run(host.scope(*later), "echo ran")[:2] == (0, "ran\n")
 

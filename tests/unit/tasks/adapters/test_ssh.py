@@ -125,7 +125,7 @@ def test_a_key_that_is_not_there() -> None:
 def test_a_later_scope_on_the_host_means_that_the_run_is_lost(server: Server, target: ssh.Target) -> None:
     server.answer = lambda _: (94, "", "stepmark: refused: a later scope works here, 0a.00000002 in /run/stepmark/e\n")
 
-    with pytest.raises(errors.LeaseLostError, match="a later epoch works on the host"):
+    with pytest.raises(errors.LaterScopeError, match="a later run works on the host"):
         ssh.run_remote(replace(target, scope=Scope("e", "0a", 1)), "true", commands.session())
 
 
