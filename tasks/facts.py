@@ -31,7 +31,8 @@ class Facts(_Value):
 
     address: where SSH finds it, an IP address or a host name. ssh_port: None means the declared one.
     host_key: its public key as `ssh-ed25519 AAAA…`; host_key_source: `given` (ours) or `first-use`.
-    host_name: the name that its host was made under; None: the environment's.
+    host_name: the name that its host was made under; scope_name: under which commands on it are noted there; None: the
+    environment's.
     ssh_attempts: how often a login was tried, by outcome. templates_digest: of what `tofu_digest` was rendered from,
     without the values.
     """
@@ -39,6 +40,7 @@ class Facts(_Value):
     address: str | None = None
     ssh_port: int | None = None
     host_name: str | None = None
+    scope_name: str | None = None
     instance_name: str | None = None
     instance_image: str | None = None
     instance_status: str | None = None

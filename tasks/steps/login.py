@@ -26,5 +26,5 @@ def target(facts: Facts, context: StepContext) -> Iterator[ssh.Target]:
         known_hosts = Path(folder, "known_hosts")
         ssh.pin(known_hosts, facts.host_key)
         port = facts.ssh_port or declared.port
-        scope = remote_scope.parse(context.environment.name, context.scope)
+        scope = remote_scope.parse(facts.scope_name or context.environment.name, context.scope)
         yield ssh.Target(facts.address, port, declared.user, identity, known_hosts, scope)

@@ -25,6 +25,8 @@ end
 redis.call('RENAME', environment, new)
 redis.call('HSET', new, 'name', new_name, 'spec', spec, 'updated_at', string.format('%d.%06d', time[1], time[2]))
 redis.call('HINCRBY', new, 'revision', 1)
+-- What a lost run has left on the host is noted there under the first name, and ended by the next command under it.
+redis.call('HSETNX', facts, 'scope_name', cjson.encode(host_name ~= '' and host_name or name))
 redis.call('SREM', environments, name)
 redis.call('SADD', environments, new_name)
 redis.call('HSET', gone, name, record)

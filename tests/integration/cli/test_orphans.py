@@ -108,16 +108,16 @@ def test_both_are_refused_while_a_run_is_there(
 def test_adopt_takes_all_along_and_the_run_goes_on(
     stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker[bytes]
 ) -> None:
-    """Also what failed before: its hint names the new name, and resume does it."""
+    """Also what failed before: its hint names the new name, and resume does it. On the host the old name stays."""
     failed = stepmark("register", fleet(web_1={"fail": "ssh.wait"}), "--json").json["environments"][0]
     poll(lambda: base.store.traces("web-1"))  # it is kept after the end is recorded
     before = {key.replace("web-1", "web-9") for key in keys_of(base, "web-1")}
-    facts = base.store.facts("web-1")
+    facts = base.store.facts("web-1").model_copy(update={"scope_name": "web-1"})
 
     said = stepmark("adopt", "web-1", "web-9", "--reason", "new scheme", "--yes")
 
     assert (said.status, said.out) == (0, "web-1 is called web-9 now.\n")
-    assert keys_of(base, "web-9") == before
+    assert keys_of(base, "web-9") == before | {base.keys.facts("web-9")}
     assert keys_of(base, "web-1") == set()
     shown = stepmark("show", "web-9", "--json").json
     assert (shown["spec"]["name"], shown["facts"]) == ("web-9", facts.model_dump(mode="json"))
@@ -137,7 +137,7 @@ def test_the_name_of_a_host_stays_reserved(stepmark: Stepmark, fleet: Fleet, bas
     assert "keeps the name web-1" in stepmark("adopt", "web-1", "web-8", "--yes").out
     stepmark("adopt", "web-8", "web-9", "--yes")
 
-    assert base.store.facts("web-9").host_name == "web-1"
+    assert base.store.facts("web-9").host_name == base.store.facts("web-9").scope_name == "web-1"
     assert [each.name for each in base.store.environments()] == ["web-9"]
     taken = stepmark("register", fleet(web_1={}), "--json")
     assert (taken.status, taken.json["environments"][0]["error"]["message"]) == (3, "environment web-1 is moved")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from config.fleet import EnvironmentSpec
 from config.settings import Settings
 from tasks import errors
-from tasks.adapters import cloud_init_status
+from tasks.adapters import cloud_init_status, remote_scope
 from tasks.context import Options, StepContext
 from tasks.facts import CloudInit, Facts
 from tasks.result import Ending, Result
@@ -51,6 +52,19 @@ def test_a_first_login_learns_the_host_key(server: Server, context: StepContext)
         "host_key_source": "first-use",
     }
     assert ssh.wait(facts, context) == Result(facts.model_copy(update=learned), Ending.DONE, "1 attempt: 1 × ok")  # noqa: RUF001 - as people read it
+
+
+@pytest.mark.parametrize(("facts", "name"), [(Facts(), "web-1"), (Facts(scope_name="web-old"), "web-old")])
+def test_commands_are_noted_on_the_host_under_one_name(
+    facts: Facts, name: str, server: Server, context: StepContext
+) -> None:
+    """Also when the environment gets another one: else what an earlier run has left there would not be ended."""
+    context = dataclasses.replace(context, scope="0a.1")
+    server.answer = lambda _: (0, "", "")
+
+    ssh.wait(facts.model_copy(update={"address": "127.0.0.1"}), context)
+
+    assert server.asked == [remote_scope.within(remote_scope.Scope(name, "0a", 1), "true")]
 
 
 def test_a_given_key_stays_the_given_one(server: Server, context: StepContext) -> None:
