@@ -46,6 +46,9 @@ def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  #
     raised = getattr(request, "raised", error)
     redact = getattr(request, "redact", None) or Redactor()
     found, links = _told(raised, redact)
+    if record.execution is None and found.kind is Kind.WORKER_LOST:
+        logger.warning("Step %s had not begun when its process was lost: it stays due", identity.label)
+        return
     logger.error("Step %s failed: %s: %s", identity.label, found.kind.value, found.summary)
     end_badly(base, record, found, links)
 
