@@ -263,6 +263,12 @@ def test_leases_are_renewed_and_a_lost_one_ends_the_tools(base: Base, execution:
     assert (base.store.run(execution.identity.run).lease_until or 0.0) > from_start + 50
 
 
+def place_of(execution: Execution) -> Place:
+    """Where its run was sent to."""
+    said = execution.identity
+    return Place(said.run, said.token, said.epoch, said.delivery, said.environment, said.workflow, said.index)
+
+
 def failure(summary: str) -> Failure:
     """A failure of a tool."""
     return Failure(Kind.COMMAND_EXECUTION, Cause.RAISED, "ToolError", summary)
@@ -298,6 +304,23 @@ def test_a_run_of_other_steps_is_not_resumed(base: Base, launcher: Launcher, exe
 
     with pytest.raises(RefusedError, match="has other steps now"):
         launcher.resume(run.model_copy(update={"names": ("check-disk", *run.names)}), Resumption(), "tester@here")
+
+
+@pytest.mark.parametrize(("step", "partial"), [("opentofu-init", False), ("opentofu-validate", True)])
+def test_a_run_is_partial_for_the_steps_that_it_does_not_do_again(
+    step: str, partial: bool, base: Base, launcher: Launcher, execution: Execution
+) -> None:
+    """A step that was not possible may be so when the operator goes back to it."""
+    base.tracker.end(execution, Result(execution.facts))
+    second = base.tracker.start(message(place_of(execution), 2), "w0@test")
+    base.tracker.end(second, Result(second.facts, Ending.NOT_POSSIBLE, "this kind of host cannot"))
+    assert base.store.run(execution.identity.run).partial
+    base.tracker.start(message(place_of(execution), 3), "w0@test")
+    fail(base, execution.identity.run)
+
+    again = launcher.resume(base.store.run(execution.identity.run), Resumption(step), "tester@here")
+
+    assert base.store.run(again.run).partial is partial
 
 
 def test_a_plan_leaves_the_run_that_can_be_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:

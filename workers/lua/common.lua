@@ -71,6 +71,12 @@ local function begin(of, index, at)
     redis.call('HDEL', of, 'ended:' .. each, 'retried:' .. each, 'taken:' .. each, 'resent:' .. each, 'skip:' .. each,
       'earlier:' .. each)
   end
+  local partial = 0
+  for each = 1, index - 1 do
+    local ended = get(of, 'ended:' .. each)
+    if ended ~= '' and cjson.decode(ended).ending == 'not-possible' then partial = 1 end
+  end
+  redis.call('HSET', of, 'partial', partial)
   local seconds = get(of, 'deadline_seconds')
   if seconds ~= '' then
     redis.call('HSET', of, 'deadline_at', at + seconds)
