@@ -98,6 +98,7 @@ class Launcher:
             "revision": "",
             "resume": {
                 "epoch": str(record.epoch),
+                "at": str(record.index or 1),
                 "index": index,
                 "options": options,
                 "skip": wish.skip,

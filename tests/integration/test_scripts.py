@@ -18,8 +18,10 @@ from tests.integration.conftest import request, spec
 from tests.support import poll
 from workers import callbacks, connection, runtime
 from workers.launch import Launcher, Resumption
-from workers.refusals import BusyError, RefusedError
+from workers.names import Names
+from workers.refusals import BusyError, ConflictError, RefusedError
 from workers.runtime import Base
+from workers.store import Store
 from workers.tracker import Execution, Place, StaleError
 
 Snapshot = dict[str, object]
@@ -321,6 +323,34 @@ def test_a_run_is_partial_for_the_steps_that_it_does_not_do_again(
     again = launcher.resume(base.store.run(execution.identity.run), Resumption(step), "tester@here")
 
     assert base.store.run(again.run).partial is partial
+
+
+def test_a_run_that_went_on_since_it_was_read_is_not_resumed(
+    base: Base, launcher: Launcher, execution: Execution
+) -> None:
+    """In the same epoch: it was thought to be lost, and its worker came back."""
+    read = base.store.run(execution.identity.run)
+    base.tracker.end(execution, Result(execution.facts))
+    fail(base, read.run)
+    before = snapshot(base)
+
+    with pytest.raises(ConflictError):
+        launcher.resume(read.model_copy(update={"status": RunStatus.FAILED}), Resumption(), "tester@here")
+    assert snapshot(base) == before
+
+
+def test_a_run_that_expires_while_its_environment_is_renamed_leaves_nothing(
+    base: Base, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = execution.identity.run
+    fail(base, run)
+    read = base.store.runs([run])
+    base.client.delete(base.keys.run(run))
+    monkeypatch.setattr(Store, "runs", lambda *_: read)
+
+    Names(base).adopt("web-1", "web-9", "renamed")
+
+    assert not base.client.exists(base.keys.run(run))
 
 
 def test_a_plan_leaves_the_run_that_can_be_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:

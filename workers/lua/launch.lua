@@ -1,7 +1,7 @@
 -- launch: claim an environment and make a step due.
 -- KEYS 13 next run (or the run), 14 environments, 15 runs of the environment, 16 server
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
---      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
+--      runs [{field: value}] or resume {epoch, at: the index that was read, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
 local next_run, environments, runs, server = unpack(KEYS, 13)
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
@@ -82,7 +82,7 @@ local function resume()
   if failed == '' then failed = get(run, 'origin_state') end
   if status ~= 'failed' and status ~= 'cancelled' then return {'state', status} end
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
-  if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
+  if get(run, 'epoch') ~= request.resume.epoch or get(run, 'index') ~= request.resume.at then return {'conflict', get(run, 'epoch')} end
   if another_provider() then return {'provider', another_provider()} end
   outdate(came_back(server, at), get(run, 'ended_at'), request.resume.index, at)
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
