@@ -32,6 +32,8 @@ _LOCK_SECONDS = 10.0
 # What was seen once and never again has started since.
 _MEMORY_LEASES = 20
 _PAGE = 200
+# Of all live runs, at each look: what it is for is rare.
+_FEW = 30
 
 
 class Reaper:
@@ -72,7 +74,7 @@ class Reaper:
     def _find_misplaced(self) -> None:
         """Live runs that stand in none of the sets, because Redis refused a script of theirs in the middle."""
         keys = self._base.keys
-        if runs := self._next_page(keys.deadlines(), math.inf):
+        if runs := self._next_page(keys.deadlines(), math.inf, _FEW):
             sets = (keys.due(), keys.leases(), keys.retries())
             for run in self._repair((*sets, *map(keys.run, runs)), SCHEMA):
                 logger.warning("Run %s goes on: Redis had refused a part of what was to be recorded of it", run)
@@ -154,11 +156,11 @@ class Reaper:
         """All members of a sorted set whose time has come, the oldest first: some may be those of another schema."""
         return cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at))
 
-    def _next_page(self, key: str, at: float) -> list[str]:
+    def _next_page(self, key: str, at: float, count: int = _PAGE) -> list[str]:
         """Of what `_until` gives some, at each look the following ones: there may be as many as live runs."""
         offset = self._offsets.get(key, 0)
-        page = cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, _PAGE))
-        self._offsets[key] = offset + _PAGE if len(page) == _PAGE else 0
+        page = cast("list[str]", self._base.client.zrangebyscore(key, "-inf", at, offset, count))
+        self._offsets[key] = offset + count if len(page) == count else 0
         return page
 
     def _runs(self, runs: Iterable[str]) -> Iterator[RunRecord]:

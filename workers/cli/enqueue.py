@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from tasks.failure import RunStatus
-from workers import pause
+from workers import pause, restarts
 from workers.cli import outcomes, outlook, output, progress, reports, watch
 from workers.cli.outcomes import Outcome
 from workers.cli.progress import View
@@ -98,7 +98,7 @@ class Enqueued:
         if holder.display is not RunStatus.LOST:
             return None
         left = holder.free_at(self._base.settings.takeover_seconds) - holder.read_at
-        return max(left, 0.0) + 0.5
+        return max(left, restarts.quiet_seconds(self._base)) + 0.5
 
     def _outcomes(self) -> tuple[Outcome, ...]:
         names = tuple(self._starts)
