@@ -167,6 +167,11 @@ class Bench:
         return self.folder / "loop" / name
 
 
+def _end_hosts(folder: Path) -> None:
+    for host in api.instances(folder / "hosts"):
+        api.destroy(folder / "hosts", host.name, lambda _: None)
+
+
 def _machine_cpu() -> float:
     """User and system time of all processes of the machine, in seconds: the hosts are processes too."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
@@ -208,9 +213,11 @@ def main() -> int:
         finally:
             worker.send_signal(signal.SIGTERM)
             worker.wait(120)
-            for host in api.instances(folder / "hosts"):
-                api.destroy(folder / "hosts", host.name, lambda _: None)
-        found += [bench.loop(at_once) for at_once in chosen.at_once]
+            _end_hosts(folder)
+        try:
+            found += [bench.loop(at_once) for at_once in chosen.at_once]
+        finally:  # a loop that failed leaves its hosts
+            _end_hosts(folder)
     table = lines(found, chosen.hosts)
     print("\n".join(table))
     if chosen.write:
