@@ -38,7 +38,8 @@ def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  #
     found, links = _told(raised, redact)
     logger.error("Step %s failed: %s: %s", identity.label, found.kind.value, found.summary)
     if record.execution is None and found.kind is Kind.WORKER_LOST:
-        return  # nothing has begun: the step stays due, and is sent again
+        logger.warning("Step %s had not begun when its process was lost: it stays due", identity.label)
+        return
     answer = callbacks.end_badly(base, record, found, links)
     if slot := callbacks.slot(record, answer):
         rollouts.free(base, current_app, slot)

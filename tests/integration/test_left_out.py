@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.integration.conftest import StartWorker, ended, spec
@@ -31,14 +33,17 @@ def test_while_the_runs_of_a_firing_go_on_the_next_is_left_out(
     assert fourth.outcome is Outcome.LAUNCHED
 
 
-def test_the_run_that_follows_counts_as_its_firing(base: Base, firings: Firings, start_worker: StartWorker) -> None:
+def test_the_run_that_follows_counts_as_its_firing(
+    base: Base, firings: Firings, start_worker: StartWorker, steps_log: Path
+) -> None:
     """`up` is two runs."""
-    due = applied(base, spec("web-1", fail="ansible.docker", how="hang"), workflow="up")
+    due = applied(base, spec("web-1", fail="ansible.install_docker", how="wait"), workflow="up")
     first = dealt_with(firings, due)
     start_worker(KEY="a key")
     poll(lambda: (run := base.store.run(first.launched["web-1"])).next and base.store.run(run.next).live)
 
     assert dealt_with(firings, later(due)).outcome is Outcome.LEFT_OUT
+    steps_log.with_name("go").touch()
 
 
 def test_a_firing_that_waits_is_launched_when_the_runs_have_ended(

@@ -12,11 +12,11 @@ import pytest
 from config.settings import Settings
 from tasks.failure import RunStatus
 from tests.faults import chaos_world
-from tests.faults.chaos_world import LEASE_SECONDS, World
+from tests.faults.chaos_world import LEASE_SECONDS, World, kill
 from tests.integration import stage
 from tests.integration.stage import at_host, ended, events, launch
 from tests.support import poll
-from workers import runtime
+from workers import restarts, runtime
 from workers.runtime import Base
 from workers.tracker import Why
 
@@ -36,7 +36,8 @@ def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, B
 
 @pytest.fixture
 def world(lasting: tuple[World, Base]) -> World:
-    """The processes; the host's log is empty."""
+    """The processes; the host's log is empty, and Redis has been there for long enough."""
+    poll(lambda: not restarts.quiet_seconds(lasting[1]))
     (lasting[0].folder / "host.log").write_text("")
     return lasting[0]
 
@@ -166,6 +167,29 @@ def test_a_step_whose_start_is_not_recorded_begins_later(world: World, base: Bas
 
     for record in ended(base, runs):
         assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 1), record.failure
+    _untouched(world, _pids(world))
+
+
+def test_a_process_that_is_killed_before_it_could_record_a_start_fails_nothing(world: World, base: Base) -> None:
+    """Nothing ran: the message counts as lost."""
+    tools = next(worker for worker in world.workers if worker.queue == "tools")
+    tools.signal(signal.SIGSTOP)
+    time.sleep(1.5)  # it may still be waiting for a message, and be given one
+    [run] = launch(base, 0.2, 1)
+    poll(lambda: base.store.run(run).step == "second" and base.client.llen("tools") == 1)
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "-hincrby")
+    before = tools.log.read_text().count("Not recorded yet")
+    tools.signal(signal.SIGCONT)
+    poll(lambda: tools.log.read_text().count("Not recorded yet") > before)
+    for pid in tools.children():
+        kill(pid, signal.SIGKILL)
+    poll(lambda: "had not begun when its process was lost" in tools.log.read_text())
+
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "+hincrby")
+
+    [record] = ended(base, [run])
+    assert record.status is RunStatus.SUCCEEDED, record.failure
+    assert events(base, run)["sent-again"] >= 1
     _untouched(world, _pids(world))
 
 
