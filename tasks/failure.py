@@ -118,7 +118,7 @@ class CompletedStep(BaseModel):
 
 
 class EarlierAttempt(BaseModel):
-    """An attempt of a step that failed and was tried again by itself. at: Unix seconds."""
+    """An attempt of a step that failed, and after which the run went on. at: Unix seconds. attempt: 0: not started."""
 
     model_config = ConfigDict(frozen=True)
 

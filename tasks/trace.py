@@ -28,12 +28,16 @@ class Trace(BaseModel):
     earlier: tuple[EarlierAttempt, ...] = ()
 
 
-def render(trace: Trace) -> str:
-    """The trace as text: banner, fields, error chain, steps done, the failed command's output, end banner."""
-    context = trace.context
+def render(trace: Trace, sequel: str = "") -> str:
+    """The trace as text: banner, fields, error chain, steps done, the failed command's output, end banner.
+
+    sequel: how the run has gone on since, if it has: then nothing is to be done about this failure.
+    """
+    context = trace.context.model_copy(update={"hint": "nothing: it went on"}) if sequel else trace.context
     place = f"{context.workflow} {context.step_index}/{context.step_total} {context.failed_step}"
     parts = [
         _banner(f"FAILED  {context.environment}  {place}"),
+        *([f"WENT ON {sequel}"] if sequel else []),
         *_fields(context),
         "",
         "Error chain",

@@ -65,6 +65,10 @@ class Resumption:
     rollout: str = ""
 
 
+# A worker renews its leases twelve times in the length of one: by then some have failed.
+_SILENT_SECONDS = 3.0
+
+
 class Launcher:
     """Claims environments and sends the chains; a refusal raises and changes nothing."""
 
@@ -164,7 +168,7 @@ class Launcher:
         paused = bool(self._base.client.exists(self._base.keys.paused()))
         waits = record.status is RunStatus.QUEUED and (paused or not self._base.store.overtaken([record]))
         if waits or record.display in (RunStatus.RUNNING, RunStatus.WAITING):
-            raise busy(record)
+            raise busy(record, silent_seconds=record.silent_seconds(self._base.settings.lease_seconds))
         if quiet := restarts.quiet_seconds(self._base):
             raise busy(record, quiet)
         answer = callbacks.settle(self._base, record)
@@ -223,14 +227,21 @@ def place_of(step: str | None, record: RunRecord) -> int:
     return workflow.index(step)
 
 
-def busy(record: RunRecord, seconds: float | None = None) -> BusyError:
-    """The refusal that names who holds the environment, since when and where."""
-    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(record.created_at))
+def busy(record: RunRecord, seconds: float | None = None, *, silent_seconds: float = 0.0) -> BusyError:
+    """The refusal that names who holds the environment, since when and where.
+
+    seconds: when it may be tried again. silent_seconds: for how long its worker was not heard of.
+    """
+    since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(record.begun_at or record.created_at))
     place = f"{record.workflow} {record.index}/{record.total} {record.step}"
     held = f"environment {record.environment} is held by run {record.run} of {record.user} since {since}, at {place}"
-    if seconds is None:
-        return BusyError(held, f"`stepmark status {record.environment}` shows it", record.environment, record.run)
-    advice = f"its worker may still be at work; try again in {seconds:.0f} s"
+    advice = f"`stepmark status {record.environment}` shows it"
+    if seconds is not None:
+        advice = f"its worker may still be at work; try again in {seconds:.0f} s"
+    elif silent_seconds > _SILENT_SECONDS and record.lease_until:
+        left = max(record.lease_until - record.read_at, 0.0)
+        silent = f"its worker {record.worker} has been silent for {silent_seconds:.0f} s"
+        advice = f"{silent}, and counts as lost in {left:.0f} s: then try again"
     return BusyError(held, advice, record.environment, record.run)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from config.fleet import EnvironmentSpec
-from tasks.failure import RunStatus
+from tasks.failure import Cause, RunStatus
 from tasks.workflows import WORKFLOWS
 from tasks.workflows.model import Unknown
 from workers import launch, since
@@ -42,7 +42,8 @@ class Preview:
     doubts: what is looked at first, because nobody knows what an execution that was cut off has done.
     changes: of what is declared, since the run was launched; used: whether the run would take them.
     templates_changed: None means that nobody can tell here. renderer: the run's step that renders them, or empty;
-    rendered: it would run. held_seconds: until the run may begin.
+    rendered: it would run. taker: the run's step that takes the provider's settings, or empty; takes: it would run.
+    held_seconds: until the run may begin.
     """
 
     environment: str
@@ -56,6 +57,8 @@ class Preview:
     templates_changed: bool | None
     renderer: str
     rendered: bool
+    taker: str
+    takes: bool
     held_seconds: float
 
     @property
@@ -99,7 +102,8 @@ class Previews:
         marks = cast("dict[str, str]", self._base.client.hgetall(self._base.keys.run(record.run)))
         begin, refused = self._begin(record, environment)
         facts = self._base.store.facts(record.environment)
-        renderer = _renderer(record)
+        renderer = _teaching(record, "templates_digest")
+        taker = renderer or _teaching(record, "address")
         usual = durations.of(record.environment) if durations else {}
         return Preview(
             environment=record.environment,
@@ -113,6 +117,8 @@ class Previews:
             templates_changed=since.templates_changed(facts, declared if declared and self._question.used else spec),
             renderer=renderer,
             rendered=renderer in record.names[begin - 1 :],
+            taker=taker,
+            takes=taker in record.names[begin - 1 :],
             held_seconds=self._held(record, environment),
         )
 
@@ -137,6 +143,8 @@ class Previews:
         for index, step in enumerate(WORKFLOWS[record.workflow].steps, 1):
             if index < begin or not (marks.get(f"uncertain:{index}") or _lost_at(record, index)):
                 continue
+            if step.unknown is Unknown.RERUN and _timed_out_at(record, index):
+                continue  # its time was up: nothing is to be looked at
             if step.unknown is Unknown.VERIFY and self._question.nothing_made:
                 yield f"{step.name} was not ended well; you say that it has made no host"
             else:
@@ -173,11 +181,17 @@ def _why(record: RunRecord, index: int) -> str:
         return "you go back to it"
     if index > here:
         return "comes after"
-    return f"{record.display.value}: {record.failure.error_kind.value}" if record.failure else record.display.value
+    kind = record.failure.error_kind.value if record.failure else ""
+    return ": ".join(dict.fromkeys(filter(None, (record.display.value, kind))))  # `cancelled` is both
 
 
-def _renderer(record: RunRecord) -> str:
-    return next((step.name for step in WORKFLOWS[record.workflow].steps if "templates_digest" in step.teaches), "")
+def _teaching(record: RunRecord, fact: str) -> str:
+    """The run's step that teaches the fact, or empty."""
+    return next((step.name for step in WORKFLOWS[record.workflow].steps if fact in step.teaches), "")
+
+
+def _timed_out_at(record: RunRecord, index: int) -> bool:
+    return record.failure is not None and record.index == index and record.failure.cause is Cause.TIMED_OUT
 
 
 def _lost_at(record: RunRecord, index: int) -> bool:

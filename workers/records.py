@@ -89,7 +89,8 @@ class RunRecord(_Record):
 
     index, step: the place: due when `queued`, held when `running`, tried again at `due_at` when `waiting`.
     retried, taken: how often the step was tried again by itself, and how often after its worker was lost.
-    earlier: what failed there before. read_at: by Redis.
+    earlier: what failed there before; before: the same of every step, by its index. read_at: by Redis.
+    begun_at: when an operator had it begin, or go on; None: it has not begun.
     lease_until: None when no step runs. ending_seconds: after it, the tools of its worker may still be ending.
     """
 
@@ -115,6 +116,7 @@ class RunRecord(_Record):
     retried: int = 0
     taken: int = 0
     created_at: float
+    begun_at: float | None = None
     started_at: float | None = None
     ended_at: float | None = None
     partial: bool = False
@@ -123,6 +125,7 @@ class RunRecord(_Record):
     next: str | None = None
     completed: tuple[CompletedStep, ...] = ()
     earlier: tuple[EarlierAttempt, ...] = ()
+    before: Mapping[int, tuple[EarlierAttempt, ...]] = {}
     failure: FailureContext | None = None
     lease_until: float | None = None
     ending_seconds: float = 0.0
@@ -143,6 +146,12 @@ class RunRecord(_Record):
     def live(self) -> bool:
         """Whether the run still holds its environment."""
         return self.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
+    def silent_seconds(self, lease_seconds: float) -> float:
+        """How long ago the worker last renewed the lease of a run that is at work, if leases are of that length."""
+        if self.status is not RunStatus.RUNNING or self.lease_until is None:
+            return 0.0
+        return max(0.0, self.read_at - (self.lease_until - lease_seconds))
 
     def free_at(self, takeover_seconds: float) -> float:
         """When a lost run may be taken over: by our settings or by its worker's, whichever is later."""
@@ -176,6 +185,11 @@ def run_record(content: Mapping[str, str], *, lease_until: float | None, read_at
     index = content.get("index", "")
     values["retried"] = content.get(f"retried:{index}") or 0
     values["taken"] = content.get(f"taken:{index}") or 0
-    values["earlier"] = json.loads(content.get(f"earlier:{index}") or "[]")
+    values["before"] = {
+        int(field.partition(":")[2]): json.loads(value)
+        for field, value in content.items()
+        if field.startswith("earlier:")
+    }
+    values["earlier"] = values["before"].get(int(index or 0), ())
     values["failure"] = json.loads(content["failure"]) if content.get("failure") else None
     return RunRecord.model_validate({**values, "lease_until": lease_until, "read_at": read_at})

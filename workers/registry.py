@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from workers.store import Store
 BEAT_SECONDS = 2.0
 SILENT_SECONDS = 3 * BEAT_SECONDS
 _KEPT_SECONDS = 3600
+_LOOK_SECONDS = 0.2
 
 
 class Condition(StrEnum):
@@ -138,6 +140,17 @@ class Registry:
             for content in contents
             if content
         )
+
+    def twin(self, names: Collection[str]) -> WorkerRecord | None:
+        """A worker that lives under one of these names: it beats while this looks. One that was killed does not."""
+        first = {each.name: each.heard_at for each in self.workers() if each.name in names}
+        end = time.monotonic() + 1.5 * BEAT_SECONDS
+        while first and time.monotonic() < end:
+            for each in self.workers():
+                if each.heard_at > first.get(each.name, each.heard_at):
+                    return each
+            time.sleep(_LOOK_SECONDS)
+        return None
 
     def _running(self) -> Mapping[str, tuple[RunRecord, ...]]:
         """The runs at work, by worker: those of the executions that hold a lease."""

@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 from config.fleet import EnvironmentSpec
 from tasks.facts import Facts
+from tasks.providers import registry
 from tasks.steps import root
 
-_RENDERED = "counts only from the step that renders it on"
+TAKEN_BY_A_STEP = "counts only from the step that takes it on"
 _SELECTS = "only selects"
+_AT_ONCE = "counts at once"
 # The first that fits; the rest is for the playbooks.
 _EFFECTS = (
-    ("parameters.timeouts", "counts at once"),
-    ("parameters.cloud_init", _RENDERED),
-    ("provider", _RENDERED),
+    ("parameters.timeouts", _AT_ONCE),
+    ("parameters.cloud_init", TAKEN_BY_A_STEP),
+    ("provider", TAKEN_BY_A_STEP),
     ("ssh", "counts at the next login; the host itself keeps its user and port"),
     ("labels", _SELECTS),
     ("groups", _SELECTS),
@@ -34,9 +36,10 @@ class Change(NamedTuple):
 
 def declared(old: EnvironmentSpec, new: EnvironmentSpec) -> tuple[Change, ...]:
     """What differs between two declarations of an environment. Secrets are references here, as everywhere."""
+    secrets = {f"provider.{name}" for name in registry.get(new).secrets(new)}  # resolved by each command
     before, after = dict(_leaves(old.model_dump(mode="json"))), dict(_leaves(new.model_dump(mode="json")))
     return tuple(
-        Change(field, before.get(field), after.get(field), _effect(field))
+        Change(field, before.get(field), after.get(field), _AT_ONCE if field in secrets else _effect(field))
         for field in sorted(before.keys() | after.keys())
         if before.get(field) != after.get(field)
     )

@@ -16,6 +16,8 @@ from tasks.adapters.ssh_outcomes import Attempt, Outcome
 BANNER_SECONDS = 5.0
 LOGIN_SECONDS = 20.0
 _MOST_BYTES = 4096
+# So much of the time is left for the last attempt, however long the pause before it would be.
+_LAST_SECONDS = 0.5
 _ANSWERS = (Outcome.AUTHENTICATION, Outcome.HOST_KEY_CHANGED, Outcome.COMMAND_FAILED)
 
 
@@ -108,9 +110,10 @@ class _Wait:
     def perform(self) -> Mapping[str, int]:
         while (current := self.attempt()).outcome is not Outcome.OK:
             pause = self.pace.pause(self.tried.total(), current.outcome)
-            if time.monotonic() + pause >= self.session.deadline or self.out_of_patience():
+            left, last = self.session.deadline - time.monotonic(), min(_LAST_SECONDS, pause)
+            if left <= last or self.out_of_patience():
                 raise self.error(self.turned_away or current)
-            self.session.lifeline.wait(pause)
+            self.session.lifeline.wait(min(pause, left - last))
         return dict(self.tried)
 
     def attempt(self) -> Attempt:

@@ -8,11 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.support import poll
 from workers import registry
+from workers.cli import main
 from workers.launch import Launcher
+from workers.refusals import RefusedError
 from workers.registry import Condition, Registry, WorkerRecord
 from workers.runtime import Base
 
@@ -177,3 +180,20 @@ def test_a_worker_that_ends_is_shown_until_its_steps_have(
     steps_log.with_name("go").touch()
     assert process.wait(60) == 0
     assert workers.workers() == ()
+
+
+def test_a_second_start_is_refused_before_celery_begins(workers: Registry, start_worker: StartWorker) -> None:
+    """One that was killed stands in nobody's way: nothing is heard of it again."""
+    first = start_worker()
+    poll(lambda: seen(workers))
+
+    twin = workers.twin(["w0@test", "other@test"])
+    assert twin is not None
+    assert twin.pid == first.pid
+    said = CliRunner().invoke(main.app, ["worker", "--queues", "wait", "-n", "w0@test"])
+    assert isinstance(said.exception, RefusedError)
+    assert str(said.exception) == f"another worker is called w0@test: process {twin.machine}/{first.pid}"
+
+    first.kill()
+    first.wait(60)
+    assert workers.twin(["w0@test"]) is None

@@ -11,7 +11,7 @@ import pytest
 from config.fleet import EnvironmentSpec
 from tasks.environment import State
 from tasks.errors import ConfigurationError, Kind
-from tasks.failure import Cause, Failure, RunStatus
+from tasks.failure import Cause, EarlierAttempt, Failure, RunStatus
 from tasks.identity import StepIdentity
 from tasks.result import Ending, Result
 from tests.integration.conftest import request, spec
@@ -348,6 +348,54 @@ def test_a_run_whose_successor_is_gone_ends(base: Base, launcher: Launcher) -> N
         assert base.tracker.end(execution, Result(execution.facts)) is None
 
     assert base.store.environment("web-1").run is None
+
+
+def test_the_run_after_has_begun_when_its_first_step_was_due(base: Base, launcher: Launcher) -> None:
+    place = launcher.launch(request(spec(), "plan", "configure"))
+    before = base.store.run(place.run)
+    for index in range(1, before.total + 1):
+        execution = base.tracker.start(message(place, index), "w0@test")
+        base.tracker.end(execution, Result(execution.facts))
+
+    first, then = base.store.run(place.run), base.store.run(before.next or "")
+    assert (before.begun_at, base.store.run(place.run).begun_at) == (before.created_at, before.created_at)
+    assert (then.created_at, then.begun_at, then.started_at) == (first.created_at, first.ended_at, None)
+
+
+def test_a_resumed_run_begins_anew_and_keeps_what_failed_before(
+    base: Base, launcher: Launcher, execution: Execution
+) -> None:
+    """Also after the step has ended well: which worker was lost there, say."""
+    run = execution.identity.run
+    fail(base, run, "the first")
+    failed = base.store.run(run)
+
+    resumed = launcher.resume(failed, Resumption(), "tester@here")
+    again = base.tracker.start(message(resumed), "w1@test")
+    base.tracker.end(again, Result(again.facts))
+
+    now = base.store.run(run)
+    assert failed.failure is not None
+    (kept,) = now.before[1]
+    assert kept.at == pytest.approx(failed.ended_at)
+    assert kept == EarlierAttempt(
+        attempt=1,
+        at=kept.at,
+        kind=Kind.COMMAND_EXECUTION,
+        summary="the first",
+        trace_id=failed.failure.trace_id,
+    )
+    assert now.earlier == ()  # at the step that is due now
+    assert (now.begun_at or 0.0) > (failed.ended_at or 0.0) > (failed.begun_at or 0.0)
+
+
+def test_of_many_attempts_the_last_are_kept(base: Base, launcher: Launcher, place: Place) -> None:
+    for count in range(1, 23):
+        base.tracker.start(message(place), "w0@test")
+        fail(base, place.run, f"failure {count}")
+        place = launcher.resume(base.store.run(place.run), Resumption(), "tester@here")
+
+    assert [each.attempt for each in base.store.run(place.run).earlier] == list(range(3, 23))
 
 
 def test_a_run_that_goes_on_between_the_readings_is_not_taken_for_lost(base: Base, execution: Execution) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from tasks.failure import RunStatus
 from tasks.workflows import WORKFLOWS
 from workers.cli import connect, output
 from workers.records import EnvironmentRecord, RunRecord
+from workers.refusals import NotFoundError
 from workers.runtime import Base
 
 STEPS = tuple(dict.fromkeys(step.name for workflow in WORKFLOWS.values() for step in workflow.steps))
@@ -33,12 +34,25 @@ class Failed:
         """The last runs of the environments that are meant, by environment.
 
         Raises:
-            NotFoundError: one that is named was never launched.
+            NotFoundError: one that is named was never launched, or nothing is in a group or has a label that is named.
         """
         named = [base.store.environment(name) for name in dict.fromkeys(self.environments)]
-        chosen = [record for record in named or base.store.environments() if self._means(record)]
+        every = base.store.environments()
+        self._check_names([connect.spec(record) for record in every])
+        chosen = [record for record in named or every if self._means(record)]
         runs = base.store.runs(record.last_run for record in chosen if record.last_run)
         return {run.environment: run for run in runs.values() if self._failed(run)}
+
+    def _check_names(self, specs: Sequence[EnvironmentSpec]) -> None:
+        """See that each group and label is one of somebody's: another one is a slip of the hand."""
+        groups = {group for spec in specs for group in spec.groups}
+        if unknown := [group for group in self.groups if group not in groups]:
+            known = f"their groups are: {', '.join(sorted(groups)) or 'none'}"
+            raise NotFoundError(f"group {unknown[0]!r} among what was launched", known)
+        labels = {label for spec in specs for label in spec.labels.items()}
+        if strange := [f"{key}={value}" for key, value in self.labels.items() if (key, value) not in labels]:
+            known = f"their labels are: {', '.join(sorted(f'{key}={value}' for key, value in labels)) or 'none'}"
+            raise NotFoundError(f"label {strange[0]!r} among what was launched", known)
 
     def _means(self, record: EnvironmentRecord) -> bool:
         spec = connect.spec(record)

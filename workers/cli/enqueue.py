@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,13 +109,15 @@ class Enqueued:
         runs = self._base.store.runs(self._launched.values())
         following = [run.next for run in runs.values() if run.next and run.status is RunStatus.SUCCEEDED]
         now = {**runs, **self._base.store.runs(following)}
-        return outcomes.gather(
+        found = outcomes.gather(
             [name for name in names if name in self._launched or name in self._refusals],
             environments,
             {record.environment: record for record in now.values()},
             self._refusals,
             self._manner.wanted,
         )
+        begun = {run.environment: run.begun_at for run in runs.values()}
+        return tuple(dataclasses.replace(outcome, begun_at=begun.get(outcome.environment)) for outcome in found)
 
 
 def follow(watched: Watch, *, as_json: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tasks.facts import Facts
+from tasks.failure import EarlierAttempt
 from workers.cli import checks, connect, enqueue, options, outlook, output, words
 from workers.cli.outlook import Outlook
 from workers.cli.watch import Watch, position
@@ -64,7 +65,7 @@ def show(environment: options.Environment, as_json: options.Json = False) -> int
     record = base.store.environment(environment)
     facts, history = base.store.facts(environment), base.store.history(environment)
     runs = base.store.runs(history)
-    history = tuple(sorted(runs, key=lambda run: runs[run].started_at or runs[run].created_at, reverse=True))
+    history = tuple(sorted(runs, key=lambda run: words.began(runs[run]), reverse=True))
     run = runs.get(record.current_run or "")
     if as_json:
         shape = environment_shape(record) | {
@@ -106,14 +107,16 @@ def run_shape(run: RunRecord | None) -> dict[str, Any] | None:
         return None
     kept = run.model_dump(
         mode="json",
-        exclude={"token", "delivery", "execution", "names", "queues", "environment", "read_at", "completed"},
+        exclude={"token", "delivery", "execution", "names", "queues", "environment", "read_at", "completed", "before"},
     )
     steps = {step.index: step.model_dump(mode="json") for step in run.completed}
-    return kept | {"status": run.display.value, "steps": [steps.get(i) or _open(run, i) for i in _places(run)]}
+    shown = [(steps.get(i) or _open(run, i)) | _before(run, i) for i in range(1, run.total + 1)]
+    return kept | {"status": run.display.value, "steps": shown}
 
 
-def _places(run: RunRecord) -> range:
-    return range(1, run.total + 1)
+def _before(run: RunRecord, index: int) -> dict[str, Any]:
+    """The attempts of a step that failed before."""
+    return {"earlier": [each.model_dump(mode="json") for each in run.before.get(index, ())]}
 
 
 def _open(run: RunRecord, index: int) -> dict[str, Any]:
@@ -150,9 +153,9 @@ def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlo
     columns = ("environment", "state", "last run", "status", "since", "note")
     table = output.table(*columns, whole=("environment", "since"))
     for record, run in rows:
-        cells = (
-            (words.place(run), words.status(run), _ago(run), escape(around.brief(run))) if run else ("-", "", "", "")
-        )
+        cells: tuple[str, ...] = ("-", "", "", "")
+        if run:  # for how long it has been queued stands beside it
+            cells = (words.place(run), words.status(run, timed=False), _ago(run), escape(around.brief(run)))
         table.add_row(record.name, words.state(record), *cells)
     return table
 
@@ -199,7 +202,8 @@ def _plain(value: Any) -> str:
 def _print_run(console: Console, run: RunRecord, around: Outlook) -> None:
     attempt = f", epoch {run.epoch}" if run.epoch > 1 else ""
     console.print(f"\n[bold]run {run.run}[/]  {words.place(run)}  {words.status(run)}{attempt}")
-    console.print(f"  by {escape(run.user)} (unauthenticated), {escape(run.trigger)}, {words.moment(run.created_at)}")
+    begun = words.moment(run.begun_at or run.created_at)
+    console.print(f"  by {escape(run.user)} (unauthenticated), {escape(run.trigger)}, {begun}")
     shape = run_shape(run) or {}
     for step in shape["steps"]:
         seconds = "" if step["seconds"] is None else words.span(step["seconds"])
@@ -207,8 +211,7 @@ def _print_run(console: Console, run: RunRecord, around: Outlook) -> None:
         console.print(
             escape(mark.rstrip()), soft_wrap=True, style="red" if step["ending"] in ("failed", "lost") else None
         )
-        if step["index"] == run.index:
-            _print_attempts(console, run)
+        _print_attempts(console, run.before.get(step["index"], ()))
     if run.failure and not run.live:
         console.print("\n[bold]failure[/]")
         for line in words.failure_lines(run.failure):
@@ -219,9 +222,9 @@ def _print_run(console: Console, run: RunRecord, around: Outlook) -> None:
             console.print(f"\n{what}: {escape(text)}", soft_wrap=True)
 
 
-def _print_attempts(console: Console, run: RunRecord) -> None:
-    """The attempts before the present one at the step where the run is."""
-    for each in run.earlier:
+def _print_attempts(console: Console, earlier: Sequence[EarlierAttempt]) -> None:
+    """The attempts of a step before the present one, or before the one that went well."""
+    for each in earlier:
         what = f"attempt {each.attempt}: {each.kind.value}: {each.summary}  (stepmark trace {each.trace_id})"
         console.print(escape(f"      {what}"), soft_wrap=True, style="dim")
 
@@ -229,7 +232,8 @@ def _print_attempts(console: Console, run: RunRecord) -> None:
 def _print_history(console: Console, runs: list[RunRecord]) -> None:
     console.print("\n[bold]history[/]")
     for run in runs[:_HISTORY]:
-        kind = f"  {_kind(run)}" if run.failure else ""
-        console.print(f"  {words.moment(run.created_at)}  {run.run}  {words.place(run)}  {words.status(run)}{kind}")
+        kind = f"  {_kind(run)}" if _kind(run) not in ("", run.status.value) else ""  # `cancelled` is both
+        began = words.moment(words.began(run))
+        console.print(f"  {began}  {run.run}  {words.place(run)}  {words.status(run)}{kind}")
     if len(runs) > _HISTORY:
         console.print(f"  and {len(runs) - _HISTORY} older ones: --json has them all")

@@ -22,7 +22,8 @@ _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.
 class Outcome:
     """Of one environment: its record and its run as they are now, or why nothing was launched.
 
-    wanted: how it is well for the run to end.
+    wanted: how it is well for the run to end. begun_at: when what was launched or resumed began, Unix seconds: of `up`
+    the first of its runs; None: as its run says.
     """
 
     environment: str
@@ -30,6 +31,7 @@ class Outcome:
     run: RunRecord | None
     refusal: Report | None
     wanted: RunStatus = RunStatus.SUCCEEDED
+    begun_at: float | None = None
 
     @property
     def word(self) -> str:
@@ -104,7 +106,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     run = outcome.run
     if run is None:
         return outcome.environment, state, "-", f"[yellow]{outcome.word}[/]", ""
-    took = words.span((run.ended_at or run.read_at) - (run.started_at or run.created_at))
+    took = words.span((run.ended_at or run.read_at) - (outcome.begun_at or run.begun_at or words.began(run)))
     return outcome.environment, state, words.place(run), words.status(run), took
 
 

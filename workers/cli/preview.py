@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import yaml
 from rich.markup import escape
 
+from workers import since
 from workers.cli import output, words
 from workers.cli.reports import Exit
 from workers.preview import Ahead, Preview
+from workers.since import Change
 
 
 def show(previews: Sequence[Preview], *, as_json: bool) -> int:
@@ -28,20 +32,43 @@ def show(previews: Sequence[Preview], *, as_json: bool) -> int:
 
 def changes(preview: Preview) -> str:
     """What has changed since the run was launched, in one line; empty: nothing."""
-    said = []
-    if preview.changes:
-        fields = ", ".join(change.field for change in preview.changes)
-        taken = "taken" if preview.used else "not taken: give --fleet"
-        said.append(f"declared otherwise now ({taken}): {fields}")
+    fields: dict[str, list[str]] = {}
+    for change in preview.changes:
+        fields.setdefault(_taken(preview, change) or "taken", []).append(change.field)
+    said = [f"declared otherwise now ({taken}): {', '.join(names)}" for taken, names in fields.items()]
     if templates := _templates(preview):
         said.append(templates)
     return "; ".join(said)
 
 
+def _taken(preview: Preview, change: Change) -> str:
+    """Who takes the change, and why nobody does; empty: the run does, with --fleet, and it has."""
+    by_a_step = change.effect == since.TAKEN_BY_A_STEP
+    if by_a_step and not preview.taker:
+        return "no step of this run takes it"
+    if by_a_step and not preview.takes:
+        again = f"stepmark retry {preview.environment} --from {preview.taker} --fleet FILE"
+        return f"not taken: `{again}` takes it"
+    if not preview.used:
+        return "not taken: give --fleet"
+    plan = "; the plan says what it changes" if preview.renderer else ""
+    return f"{preview.taker} takes it{plan}" if by_a_step else ""
+
+
+def _yaml(value: Any) -> str:
+    """A declared value as a fleet file has it."""
+    if value is None:
+        return "unset"
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    text = yaml.safe_dump(whole, default_flow_style=True, width=math.inf, allow_unicode=True)
+    return text.removesuffix("...\n").strip()
+
+
 def _templates(preview: Preview) -> str:
     if preview.rendered or preview.templates_changed is not True:
         return ""
-    again = f"`stepmark retry --from {preview.renderer}`" if preview.renderer else "`stepmark provision`"
+    from_there = f"`stepmark retry {preview.environment} --from {preview.renderer}`"
+    again = from_there if preview.renderer else "`stepmark provision`"
     return f"the templates have changed: what was rendered before is used, unless you {again}"
 
 
@@ -53,8 +80,8 @@ def _lines(preview: Preview) -> list[str]:
     lines.append(f"  expected: {_expected(preview)}")
     lines += [f"  in doubt: {doubt}" for doubt in preview.doubts]
     for change in preview.changes:
-        taken = change.effect if preview.used else "not taken: give --fleet"
-        lines.append(f"  declared: {change.field}: {change.old} -> {change.new} ({taken})")
+        taken = _taken(preview, change) or change.effect
+        lines.append(f"  declared: {change.field}: {_yaml(change.old)} -> {_yaml(change.new)} ({taken})")
     if preview.templates_changed is None:
         lines.append("  templates: nobody can tell here whether they have changed")
     elif templates := _templates(preview):

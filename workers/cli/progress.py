@@ -193,7 +193,7 @@ def _went_on(event: str, fields: News) -> str:
 
 
 def _took(record: RunRecord) -> str:
-    return words.span((record.ended_at or record.read_at) - (record.started_at or record.created_at))
+    return words.span((record.ended_at or record.read_at) - (record.begun_at or words.began(record)))
 
 
 def _urgency(record: RunRecord) -> tuple[int, str]:

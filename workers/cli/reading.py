@@ -14,7 +14,7 @@ from tasks import trace as traces
 from tasks.failure import RunStatus
 from tasks.trace import Trace
 from workers import runlog
-from workers.cli import connect, options, output
+from workers.cli import connect, options, output, sequel, words
 from workers.records import RunRecord
 from workers.refusals import NotFoundError
 from workers.runlog import Line
@@ -42,11 +42,13 @@ def trace(which: _WhichTrace, as_json: options.Json = False) -> int:
 
     Example: stepmark trace web-3
     """
-    found = _trace(connect.base(), which)
+    base = connect.base()
+    found = _trace(base, which)
+    went_on = sequel.of(base, found.context)
     if as_json:
-        output.emit(found.model_dump(mode="json"))
+        output.emit(found.model_dump(mode="json") | {"sequel": went_on or None})
     else:
-        sys.stdout.write(traces.render(found))
+        sys.stdout.write(traces.render(found, went_on))
     return 0
 
 
@@ -78,7 +80,21 @@ def _trace(base: Base, which: str) -> Trace:
             return Trace.model_validate(kept)
     if run and run.failure:
         return Trace(context=run.failure, error_chain=())
-    raise NotFoundError(f"trace of {which!r}", "`stepmark show ENV --json` lists an environment's traces")
+    if run is None:
+        _known(base, which)
+    raise NotFoundError(f"trace of {which!r}", "nothing has failed there, or it is past its retention")
+
+
+def _known(base: Base, which: str) -> None:
+    """See that there is such an environment.
+
+    Raises:
+        NotFoundError: there is not; it says what became of it, if that is known.
+    """
+    try:
+        base.store.environment(which)
+    except NotFoundError as error:
+        raise NotFoundError(f"environment, run or trace {which!r}", error.advice) from error
 
 
 def _run(base: Base, which: str, step: str | None) -> RunRecord:
@@ -90,7 +106,7 @@ def _run(base: Base, which: str, step: str | None) -> RunRecord:
     runs = base.store.runs([which]) or base.store.runs(base.store.history(which))
     if not runs:
         raise NotFoundError(f"environment or run {which!r}")
-    for run in sorted(runs.values(), key=lambda run: run.started_at or run.created_at, reverse=True):
+    for run in sorted(runs.values(), key=words.began, reverse=True):
         if (step is None and run.status is not RunStatus.PENDING) or step in run.names:
             return run
     steps = ", ".join(dict.fromkeys(name for run in runs.values() for name in run.names))

@@ -18,7 +18,7 @@ from workers import crypto, orphans, statelock, verbs
 from workers.cli import connect, options, output, words
 from workers.cli.reports import Exit
 from workers.orphans import Choice, Orphan, OrphanStore
-from workers.refusals import NotFoundError
+from workers.refusals import NotFoundError, RefusedError
 from workers.rekey import Rekeyer
 from workers.runtime import Base
 from workers.statelock import Lock
@@ -89,6 +89,8 @@ def reconcile(
     known = _known(base, environment)
     if keep is not None:
         chosen = None if keep == "current" else orphans.named((*known.waiting, *known.settled), keep)
+        if chosen is None and not known.waiting:
+            raise RefusedError(f"no state of {environment} came late", "there is nothing to settle")
         choice = Choice(chosen, verbs.whoami(), _given(reason), time.time())
         _orphans(base).settle(environment, known.waiting, choice)
         known = _known(base, environment)

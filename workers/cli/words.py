@@ -44,11 +44,11 @@ def place(record: RunRecord) -> str:
     return f"{record.workflow} {record.index}/{record.total} {record.step}"
 
 
-def status(record: RunRecord) -> str:
-    """A run's status with its colour; how long it has been queued; `(partial)` if a step was not possible."""
+def status(record: RunRecord, *, timed: bool = True) -> str:
+    """A run's status with its colour; `(partial)` if a step was not possible; if timed, how long it has been queued."""
     word = record.display.value
     text = word + (" (partial)" if record.partial else "")
-    if record.display is RunStatus.QUEUED and record.due_at:
+    if timed and record.display is RunStatus.QUEUED and record.due_at:
         text = f"{word} {span(record.read_at - record.due_at)}"
     colour = "yellow" if record.partial and word == "succeeded" else _COLOURS.get(word)
     return f"[{colour}]{text}[/]" if colour else text
@@ -69,6 +69,11 @@ def drift(mark: DriftMark) -> str:
     """Drift in one line."""
     counts = f"{mark.add} to add, {mark.change} to change, {mark.destroy} to destroy"
     return f"drifted since {moment(mark.since)}: {counts}: {mark.summary}"
+
+
+def began(record: RunRecord) -> float:
+    """Unix time at which a run began: its first step's start, else that step was due, else it was written down."""
+    return record.started_at or record.begun_at or record.created_at
 
 
 def since(record: RunRecord) -> float:

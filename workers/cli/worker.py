@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 from typing import Annotated, Any
 
 import typer
+from celery.utils import nodenames
 from typer.core import TyperGroup
 
 from config import settings as settings_module
@@ -14,6 +16,8 @@ from workers import crew, crypto
 from workers.cli import connect, members, options, output
 from workers.cli.reports import Exit
 from workers.crew import Crew
+from workers.refusals import RefusedError
+from workers.registry import Registry
 
 Queues = Annotated[str, typer.Option("--queues", "-Q", metavar="LIST", help="Which queues to serve: one process each.")]
 Beat = Annotated[bool, typer.Option("--beat", help="Fire the schedules too, or stand by while another one does.")]
@@ -61,13 +65,25 @@ def worker(
         raise typer.BadParameter("two processes cannot have one name: choose one queue", param_hint="--hostname")
     settings = settings_module.load()
     crypto.load(settings.encryption_key_file)
-    connect.base().client.close()
+    base = connect.base()
+    if twin := Registry(base.client, base.keys).twin(_worker_names(chosen, context.args)):
+        advice = "give each a name of its own: `stepmark worker --queues QUEUE --hostname NAME`"
+        raise RefusedError(f"another worker is called {twin.name}: process {twin.machine}/{twin.pid}", advice)
+    base.client.close()
     data = settings.data_dir.expanduser()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     commands = crew.commands(chosen, context.args, beat=beat)
     output.err().print(f"Starting {', '.join(commands)}. Ctrl-C ends them when their steps have ended.")
     return Exit.OK if Crew(commands).run() else Exit.FAILED
+
+
+def _worker_names(queues: list[Queue], options_given: list[str]) -> list[str]:
+    """What the workers will be called: as Celery reads the option that names one, else by their queues."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(*_NAMES)
+    given = parser.parse_known_args(options_given)[0].hostname
+    return [nodenames.default_nodename(nodenames.host_format(given or f"{queue.value}@%h")) for queue in queues]
 
 
 def _queues(text: str) -> list[Queue]:

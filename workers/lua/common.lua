@@ -67,9 +67,9 @@ end
 
 -- An operator's leave to go on, from step `index`: the counts and the run's deadline begin anew.
 local function begin(of, index, at)
+  redis.call('HSET', of, 'begun_at', at)
   for each = index, tonumber(get(of, 'total')) do
-    redis.call('HDEL', of, 'ended:' .. each, 'retried:' .. each, 'taken:' .. each, 'resent:' .. each, 'skip:' .. each,
-      'earlier:' .. each)
+    redis.call('HDEL', of, 'ended:' .. each, 'retried:' .. each, 'taken:' .. each, 'resent:' .. each, 'skip:' .. each)
   end
   local seconds = get(of, 'deadline_seconds')
   if seconds ~= '' then
@@ -107,12 +107,13 @@ local function written_at()
   return started_at ~= '' and started_at or get(run, 'due_at')
 end
 
--- Keep what became of the step's present attempt: another one follows.
+-- Keep what became of the step's present attempt: another one follows. Of many attempts, the last 20.
 local function remember(index, what, at)
   local earlier = get(run, 'earlier:' .. index)
   earlier = earlier == '' and {} or cjson.decode(earlier)
   what.attempt, what.at = tonumber(get(run, 'attempt')), tonumber(at)
   earlier[#earlier + 1] = what
+  if #earlier > 20 then table.remove(earlier, 1) end
   redis.call('HSET', run, 'earlier:' .. index, cjson.encode(earlier))
 end
 

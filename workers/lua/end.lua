@@ -35,7 +35,7 @@ if drift ~= '' then mark(at) end
 redis.call('HSET', run, 'failure', '', 'ended:' .. index, cjson.encode({
   step = get(run, 'step'), index = index, ending = ending, seconds = tonumber(seconds),
   attempt = tonumber(get(run, 'attempt')), note = note}))
-redis.call('HDEL', run, 'uncertain:' .. index, 'earlier:' .. index)
+redis.call('HDEL', run, 'uncertain:' .. index)
 if ending == 'not-possible' then redis.call('HSET', run, 'partial', 1) end
 redis.call('ZREM', leases, execution)
 event(run, run_events, 'step-ended', at, {'ending', ending, 'note', note, 'seconds', seconds})

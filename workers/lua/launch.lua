@@ -128,6 +128,12 @@ local function resume()
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
   if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
   if another_provider() then return {'provider', another_provider()} end
+  local failure = get(run, 'failure')
+  if failure ~= '' then
+    failure = cjson.decode(failure)
+    local what = {kind = failure.error_kind, summary = failure.error_summary, trace_id = failure.trace_id}
+    remember(get(run, 'index'), what, get(run, 'ended_at'))
+  end
   outdate(came_back(server, at), get(run, 'ended_at'), request.resume.index, at)
   redis.call('HSET', run, 'failure', '', 'ended_at', '', 'user', request.user, 'trigger', request.trigger)
   redis.call('PERSIST', run_events)

@@ -13,7 +13,8 @@ from tasks.context import Options
 from tasks.environment import State
 from tasks.failure import Cause, RunStatus
 from tests.integration.cli.conftest import Stepmark
-from tests.integration.conftest import StartWorker, request, spec
+from tests.integration.conftest import StartWorker, ended, request, spec
+from tests.integration.test_succession import timed
 from tests.support import poll
 from workers.cli.going import GoingOn, Wish
 from workers.cli.reports import Exit
@@ -69,6 +70,28 @@ def test_a_preview_of_what_is_refused(stepmark: Stepmark, fleet: Fleet, worker: 
     assert "refused: the last run of web-1 ended well, there is nothing to go on with" in said.out
 
 
+def test_a_step_whose_time_was_up_is_not_in_doubt(
+    stepmark: Stepmark, base: Base, launcher: Launcher, worker: Worker
+) -> None:
+    """One of which nobody knows what it has done is: its worker was lost, say."""
+    slow = timed(spec(fail="cloudinit.wait", how="tool"), cloud_init_wait=1)
+    run = ended(base, launcher.launch(request(slow, "register")).run)
+
+    preview = stepmark("resume", "web-1", "--dry-run", "--json").json["previews"][0]
+
+    assert run.failure is not None
+    assert run.failure.cause is Cause.TIMED_OUT
+    assert (preview["steps"][2]["why"], preview["doubts"]) == ("failed: timeout", [])
+
+
+def test_what_was_cancelled_is_said_once(stepmark: Stepmark, fleet: Fleet) -> None:
+    stepmark("register", fleet(web_1={}), "--detach", "--no-check")
+    stepmark("cancel", "web-1")
+
+    assert ", unknown: cancelled\n" in stepmark("resume", "web-1", "--dry-run").out
+    assert stepmark("show", "web-1").out.splitlines()[-1].endswith("wait-ssh-connectivity  cancelled")
+
+
 def test_what_is_declared_otherwise_since(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker) -> None:
     stepmark("register", fleet(web_1=FAILING))
     changed = fleet(web_1={"stage": "new"})
@@ -76,7 +99,7 @@ def test_what_is_declared_otherwise_since(stepmark: Stepmark, fleet: Fleet, base
     previewed = stepmark("resume", "web-1", "--fleet", changed, "--dry-run").out
     resumed = stepmark("resume", "web-1", "--fleet", changed)
 
-    assert "declared: labels.stage: None -> new (only selects)" in previewed
+    assert "declared: labels.stage: unset -> new (only selects)" in previewed
     assert "web-1: declared otherwise now (taken): labels.fail, labels.stage" in resumed.err
     assert base.store.environment("web-1").state is State.PROVISIONED
 
@@ -226,6 +249,24 @@ def test_all_that_failed_so_are_tried_again(stepmark: Stepmark, fleet: Fleet, ba
         "web-3": "provisioned",
         "web-4": "provisioned",
     }
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        (("--group", "nope"), "there is no group 'nope' among what was launched"),
+        (("--label", "fail=nope"), "there is no label 'fail=nope' among what was launched"),
+    ],
+)
+def test_a_slip_of_the_hand_is_not_taken_for_nothing_to_do(
+    choice: tuple[str, ...], message: str, stepmark: Stepmark, fleet: Fleet
+) -> None:
+    stepmark("register", fleet(web_1=FAILING), "--detach", "--no-check")
+
+    said = stepmark("retry", "--failed", *choice, "--yes")
+
+    assert said.status == Exit.USAGE
+    assert message in said.err
 
 
 @pytest.mark.parametrize(

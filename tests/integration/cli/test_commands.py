@@ -15,6 +15,7 @@ from workers.cli import connect, options, watch
 from workers.cli.progress import View
 from workers.cli.reports import Exit
 from workers.runtime import Base
+from workers.verbs import whoami
 
 Fleet = Callable[..., Path]
 Worker = subprocess.Popen[bytes]
@@ -77,6 +78,42 @@ def test_a_failure_says_what_to_do_and_resume_does_it(stepmark: Stepmark, fleet:
     assert "  3/3 cloud-init-wait              failed" in shown.out
     assert resumed.status == Exit.OK
     assert resumed.json["environments"][0]["state"] == "provisioned"
+
+
+def test_show_lists_what_failed_before_also_of_a_run_that_ended_well(
+    stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker
+) -> None:
+    stepmark("up", fleet(web_1={"fail": "ssh.wait", "last": "2"}))
+    stepmark("resume", "web-1")
+    third = stepmark("trace", "web-1").out
+    stepmark("resume", "web-1")
+    second, first = (stepmark("trace", trace, "--json").json for trace in base.store.traces("web-1"))
+    register = base.store.history("web-1")[-1]
+    shown = stepmark("show", "web-1", "--json").json
+
+    steps = next(run for run in shown["history"] if run["run"] == register)["steps"]
+    assert shown["state"] == "configured"
+    assert [each["trace_id"] for each in steps[0]["earlier"]] == [
+        first["context"]["trace_id"],
+        second["context"]["trace_id"],
+    ]
+    assert [each["attempt"] for each in second["earlier"]] == [1]
+    assert f"(trace {first['context']['trace_id']})" in third
+
+
+def test_the_history_says_when_each_run_began(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Worker) -> None:
+    stepmark("up", fleet(web_1={}))
+    second, first = base.store.history("web-1")
+    base.client.hset(base.keys.run(first), mapping={"created_at": "0", "begun_at": "1", "started_at": "2"})
+    base.client.hset(base.keys.run(second), mapping={"created_at": "0", "begun_at": "31", "started_at": "32"})
+
+    lines = stepmark("show", "web-1").out.splitlines()
+
+    assert next(line for line in lines if line.startswith("  by ")).endswith("1970-01-01 00:00:31Z")
+    assert [line.split()[:3] for line in lines[-2:]] == [
+        ["1970-01-01", "00:00:32Z", second],
+        ["1970-01-01", "00:00:02Z", first],
+    ]
 
 
 def test_retry_goes_on_from_an_earlier_step(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
@@ -293,7 +330,25 @@ def test_trace_by_environment_run_and_id(stepmark: Stepmark, fleet: Fleet, worke
         "context": failure,
         "error_chain": [{"type": "SameError", "message": "it went wrong"}],
         "earlier": [],
+        "sequel": None,
     }
+
+
+def test_a_trace_says_how_the_run_went_on(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    """No command is advised then that would be refused."""
+    path = fleet(web_1={"fail": "ssh.wait"})
+    stepmark("register", path)
+    before = stepmark("trace", "web-1").out
+    stepmark("resume", "web-1")
+    after, as_json = stepmark("trace", "web-1").out, stepmark("trace", "web-1", "--json").json
+    stepmark("configure", path)
+
+    sequel = f"{whoami()} had it go on; now register 3/3: succeeded"
+    assert "WENT ON" not in before
+    assert "then `stepmark resume web-1`" in before
+    assert f"\nWENT ON {sequel}\n" in after
+    assert "`stepmark resume" not in after
+    assert as_json["sequel"] == sequel
 
 
 def test_logs_by_environment_run_and_step(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
@@ -318,7 +373,7 @@ def test_logs_by_environment_run_and_step(stepmark: Stepmark, fleet: Fleet, work
         (("status", "nobody"), "environment 'nobody'"),
         (("destroy", "nobody", "--yes"), "environment 'nobody'"),
         (("resume", "nobody"), "environment 'nobody'"),
-        (("trace", "nobody"), "trace of 'nobody'"),
+        (("trace", "nobody"), "environment, run or trace 'nobody'"),
         (("logs", "nobody"), "environment or run 'nobody'"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

@@ -69,6 +69,16 @@ def own(base: Base, states: TofuState, owner: Owner) -> OwnOrphans:
     return OwnOrphans(OrphanStore(states, base.retention_seconds), states, owner)
 
 
+def test_where_no_state_came_late_nothing_is_settled(stepmark: Stepmark, write: Callable[..., None]) -> None:
+    write(state(3, host="42"))
+
+    said = stepmark("state", "reconcile", "web-1", "--keep", "current", *WHY, "--json")
+
+    assert said.status == Exit.REFUSED
+    assert said.json["error"]["message"] == "no state of web-1 came late"
+    assert stepmark("state", "show", "web-1", "--json").json["audit"] == []
+
+
 def test_both_states_are_shown_and_one_is_kept(
     stepmark: Stepmark, write: Callable[..., None], own: OwnOrphans, owner: Owner
 ) -> None:

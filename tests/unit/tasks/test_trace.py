@@ -26,3 +26,13 @@ def test_text() -> None:
     assert "  2/9 opentofu-init                done         0.20 s" in lines
     assert lines[-5:-3] == ["  first", "  last"]
     assert lines[-2] == "END OF TRACE t1"
+
+
+def test_a_failure_after_which_the_run_went_on_asks_for_nothing() -> None:
+    found = Failure(Kind.WORKER_LOST, Cause.WORKER_LOST, "LostRun", "not heard of")
+    context = failure.build(TRACKED, found, at=1_020.0, trace_id="t1", trace_path="p")
+
+    lines = trace.render(Trace(context=context, error_chain=()), "another worker took it over").splitlines()
+
+    assert lines[3] == "WENT ON another worker took it over"
+    assert "hint                        nothing: it went on" in lines

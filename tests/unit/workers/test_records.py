@@ -103,3 +103,13 @@ def test_the_mark_of_drift_is_read() -> None:
 
     assert (found.checked_at, found.drift) == (1_010.5, records.DriftMark(**mark))
     assert records.EnvironmentRecord.model_validate({**kept, "drift": ""}).drift is None
+
+
+@pytest.mark.parametrize(
+    ("status", "lease", "silent"),
+    [("running", 1_031.5, 0.5), ("running", 1_027.0, 5.0), ("running", 1_033.0, 0.0), ("queued", None, 0.0)],
+)
+def test_a_worker_is_silent_since_it_last_renewed_its_lease(status: str, lease: float | None, silent: float) -> None:
+    found = records.run_record({**HASH, "status": status}, lease_until=lease, read_at=1_020.0)
+
+    assert found.silent_seconds(12.0) == silent

@@ -49,6 +49,18 @@ def test_what_is_declared_otherwise() -> None:
     assert since.declared(spec(), spec()) == ()
 
 
+def test_a_providers_secret_counts_at_once() -> None:
+    def server(token: str, image: str) -> EnvironmentSpec:
+        return spec(provider={"name": "hetzner", "token": token, "image": image})
+
+    found = since.declared(server("env:OLD", "debian-12"), server("env:NEW", "debian-13"))
+
+    assert [(change.field, change.effect) for change in found] == [
+        ("provider.image", since.TAKEN_BY_A_STEP),
+        ("provider.token", "counts at once"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("facts", "changed"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -155,6 +156,15 @@ def test_nothing_ever_listens(target: ssh.Target) -> None:
     assert summary.startswith(f"no SSH login at root@127.0.0.1 port {port} within 0 s: ")
     assert summary.endswith(" × refused")  # noqa: RUF001 - as people read it
     assert (command, status, tail) == (f"ssh -p {port} root@127.0.0.1 true", None, "")
+
+
+def test_the_time_that_is_left_is_used(target: ssh.Target) -> None:
+    """A pause that would outlast it is shortened, for a last attempt."""
+    nowhere, session = replace(target, port=free_port()), commands.session(seconds=1.5)
+
+    with pytest.raises(errors.DeadlineError, match=r": 2 . refused$"):
+        ssh_wait.wait(nowhere, session, Pace(first=20, longest=20))
+    assert session.deadline - time.monotonic() <= 0.5
 
 
 def test_a_name_that_is_never_resolved(target: ssh.Target) -> None:

@@ -128,6 +128,21 @@ def test_show() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("times", "begun_at", "took"),
+    [
+        ({"ended_at": 160.0}, None, "50 s"),  # a record of an older version
+        ({"ended_at": 160.0, "begun_at": 155.0}, None, "5.0 s"),  # it was resumed
+        ({"ended_at": 160.0, "begun_at": 155.0}, 118.0, "42 s"),  # the second run of an `up`
+        ({"status": RunStatus.RUNNING, "lease_until": 300.0, "begun_at": 180.0}, None, "20 s"),
+    ],
+)
+def test_it_took_what_was_waited_for(times: dict[str, object], begun_at: float | None, took: str) -> None:
+    outcome = Outcome("web-1", record("web-1"), run(**times), None, begun_at=begun_at)  # type: ignore[arg-type]
+
+    assert outcomes._row(outcome)[-1] == took
+
+
 @pytest.mark.parametrize("width", [40, 60, 80])
 def test_a_narrow_terminal_cuts_nothing(width: int) -> None:
     table = output.table("environment", "state", "since", whole=("environment", "since"))
