@@ -78,7 +78,7 @@ def conclude(base: Base, rollouts: Rollouts, rollout: str, manner: Manner, *, in
     if record.total <= SMALL:
         outcomes.show(gather(base, rollouts, rollout), output.out())
     output.out().print(f"\n{summary(record)}", soft_wrap=True)
-    for line in () if record.total <= SMALL else failures(rollouts, rollout):
+    for line in () if record.total <= SMALL else (*failures(rollouts, rollout), *_drifted(base, rollouts, record)):
         output.out().print(escape(line), soft_wrap=True)
     if text := advice(record):
         output.out().print(f"next: {escape(text)}", soft_wrap=True)
@@ -104,7 +104,7 @@ def gather(base: Base, rollouts: Rollouts, rollout: str) -> tuple[Outcome, ...]:
 def _status(base: Base, rollouts: Rollouts, record: RolloutRecord, manner: Manner) -> Exit:
     """As `exit_status`; of a look for drift that went well, whether one was found."""
     found = exit_status(record, detached=manner.detach)
-    if found is Exit.OK and record.over and WORKFLOWS.get(record.verb) and WORKFLOWS[record.verb].watches:
+    if found is Exit.OK and record.over and _looks(record):
         return outcomes.exit_status(gather(base, rollouts, record.rollout))
     return found
 
@@ -158,7 +158,15 @@ def advice(record: RolloutRecord) -> str:
         return f"`stepmark rollout resume {record.rollout}` goes on, `stepmark rollout cancel {record.rollout}` ends it"
     if not record.over:
         return f"it goes on: `stepmark rollout show {record.rollout} --follow` follows it"
-    return "`stepmark retry --failed` goes on with what failed" if record.failed else ""
+    if not record.failed:
+        return ""
+    return "`stepmark drift` looks again" if _looks(record) else "`stepmark retry --failed` goes on with what failed"
+
+
+def _looks(record: RolloutRecord) -> bool:
+    """Whether its runs change nothing, and are not resumed."""
+    workflow = WORKFLOWS.get(record.verb)
+    return bool(workflow and workflow.watches)
 
 
 def failures(rollouts: Rollouts, rollout: str, most: int = 20) -> Iterable[str]:
@@ -170,9 +178,26 @@ def failures(rollouts: Rollouts, rollout: str, most: int = 20) -> Iterable[str]:
     rows = sorted(grouped.items(), key=lambda row: -len(row[1]))
     for (status, step, kind), names in rows[:most]:
         where = " ".join(filter(None, (status, step and f"at {step}", kind and f"({kind})")))
-        yield f"  {len(names)} {where}: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+        yield f"  {len(names)} {where}: {_first(names)}"
     if len(rows) > most:
         yield f"  and {len(rows) - most} other ways: --json has them all"
+
+
+def _drifted(base: Base, rollouts: Rollouts, record: RolloutRecord, most: int = 20) -> Iterable[str]:
+    """The drift that a look has found, counted, each with the first names."""
+    grouped: dict[str, list[str]] = {}
+    for outcome in gather(base, rollouts, record.rollout) if _looks(record) else ():
+        if outcome.drift:
+            grouped.setdefault(outcome.drift.summary, []).append(outcome.environment)
+    rows = sorted(grouped.items(), key=lambda row: -len(row[1]))
+    for summary_, names in rows[:most]:
+        yield f"  {len(names)} drifted: {_first(names)}: {summary_}"
+    if len(rows) > most:
+        yield f"  and {len(rows) - most} other ways: --json has them all"
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def _say_begun(base: Base, record: RolloutRecord, manner: Manner) -> None:
