@@ -11,8 +11,9 @@ from pydantic import Field
 
 from config import layers, tree
 from config.errors import FleetFileError, Problem, SelectionError
+from config.model import Model
 from config.names import LabelKey, Line, Matching, Name
-from config.parameters import Model, Parameters
+from config.parameters import Parameters
 from config.problems import Checker, Shape, suggest
 from config.providers import registry
 from config.rollout import Policy

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from config.model import Model
 from config.names import Matching
 
 _LONGEST_SECONDS = 7 * 86400
@@ -26,13 +27,6 @@ _Sha256 = Annotated[str, Matching(r"[0-9a-f]{64}", "a SHA-256 checksum of 64 hex
 _Architecture = Annotated[str, Matching(r"[a-z0-9_]+", "an architecture as uname says it, as x86_64", 32)]
 _Command = Annotated[str, Matching(r"[^\x00]*", "a shell command", 16384)]
 _Time = Annotated[str, Matching(r"([01]\d|2[0-3]):[0-5]\d", "a time as 02:00, in quotes", 5)]
-
-
-class Model(BaseModel):
-    """A part of the fleet file: frozen, and it refuses keys that it does not know."""
-
-    # Inputs are hidden in errors because a secret may have been put in a wrong place.
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class Docker(Model):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.model import Model
 from config.names import Matching, Name
-from config.parameters import Model
 from config.schedules import Interval
 
 Amount = (

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from config.cron import crontab
+from config.model import Model
 from config.names import LabelKey, Line, Matching, Name
-from config.parameters import Model
 from config.timetable import Timetable
 
 _UNIT_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from config.secrets import SecretRef
 
 _SECONDS_A_DAY = 86_400
+_PREFIX = "STEPMARK_"
 
 
-class Settings(BaseSettings):
-    """All knobs. Times are in seconds."""
+class Settings(BaseModel):
+    """All knobs, from the environment where they are not given. Times are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="STEPMARK_", extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Redis: broker, tracker and store.")
     redis_password_file: Path | None = Field(
@@ -49,6 +50,14 @@ class Settings(BaseSettings):
     pulse_file: Path | None = Field(
         None, description="Touched by a worker or beat every few seconds while it does its work; for health checks."
     )
+
+    # By hand: to import pydantic-settings takes as long as to look at a fleet.
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, given: dict[str, Any]) -> dict[str, Any]:
+        variables = {name.upper(): value for name, value in os.environ.items()}
+        names = {name: f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
+        return {name: variables[known] for name, known in names.items() if known in variables} | given
 
     @field_validator("redis_url")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from config.cron import Cron
-from config.parameters import Model
+from config.model import Model
 
 
 class Timetable(Model):

@@ -48,6 +48,7 @@ def end_badly(
         status=failures.RULES[found.cause, found.kind].status,
         following=record.next or record.run,
         retry_seconds=None if final else succession.retry_seconds(base, record, found),
+        most=succession.attempts(base, record, found),
         uncertain=record.execution is not None and succession.uncertain(found),
         hold_seconds=base.settings.takeover_seconds if ending else 0.0,
         patience_seconds=patience_seconds,

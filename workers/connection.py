@@ -86,13 +86,14 @@ def nonce() -> str:
 
 
 class Script:
-    """One Lua script of ours, called by its digest."""
+    """One Lua script of ours, called by its digest. shows: it changes what the overview says of an environment."""
 
-    def __init__(self, client: redis.Redis, name: str, *, moves_runs: bool = False) -> None:
+    def __init__(self, client: redis.Redis, name: str, *, moves_runs: bool = False, shows: bool = False) -> None:
         self.name = name
         folder = files("workers") / "lua"
-        prelude = (folder / "common.lua").read_text(encoding="utf-8") if moves_runs else ""
-        self._script = client.register_script(prelude + (folder / f"{name}.lua").read_text(encoding="utf-8"))
+        preludes = ("row", "common") if moves_runs else ("row",) if shows else ()
+        parts = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*preludes, name)]
+        self._script = client.register_script("".join(parts))
 
     def __call__(self, keys: Sequence[str], *args: object) -> Any:
         """The script's answer. Arguments are texts and numbers.

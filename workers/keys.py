@@ -21,6 +21,10 @@ class Keys:
         """Hash: name, revision, state, partial, times, spec, runs, held_until. By the scripts; until forgotten."""
         return f"{self.prefix}:env:{name}"
 
+    def overview(self) -> str:
+        """Hash: a field an environment, all that a look at the fleet shows of it. By the scripts; until forgotten."""
+        return f"{self.prefix}:overview"
+
     def facts(self, name: str) -> str:
         """Hash: a field a fact, its JSON. Written by end, adopt; until forgotten, or destroyed and launched again."""
         return f"{self.prefix}:facts:{name}"

@@ -18,8 +18,9 @@ from celery.exceptions import WorkerShutdown
 from config import settings as settings_module
 from tasks.identity import SCHEMA
 from workers import connection, version
+from workers.beats import BEAT_SECONDS, SILENT_SECONDS
 from workers.keys import Keys
-from workers.registry import BEAT_SECONDS, SILENT_SECONDS, NameTakenError, Order, Registry
+from workers.registry import NameTakenError, Order, Registry
 
 logger = logging.getLogger(__name__)
 

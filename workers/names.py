@@ -31,7 +31,8 @@ class Names:
 
     def __init__(self, base: Base) -> None:
         self._base = base
-        self._forget, self._adopt = (Script(base.client, name) for name in ("forget", "adopt"))
+        self._forget = Script(base.client, "forget")
+        self._adopt = Script(base.client, "adopt", shows=True)
 
     def host_name(self, record: EnvironmentRecord) -> str | None:
         """The name that its host goes by at the provider, if we made one that may still be there.
@@ -77,7 +78,7 @@ class Names:
         answer = self._adopt(
             (
                 *(keys.environment(name), keys.environment(new_name), keys.environments(), keys.gone()),
-                *(keys.facts(new_name), keys.environment(host_name or name)),
+                *(keys.overview(), keys.facts(new_name), keys.environment(host_name or name)),
                 *(key for pair in moved for key in pair),
                 *(keys.run(run.run) for run in runs),
             ),
@@ -103,7 +104,7 @@ class Names:
         stay = (keys.traces(name), keys.tofu_audit(name))
         answer = self._forget(
             (
-                *(keys.environment(name), keys.environments(), keys.gone(), *stay),
+                *(keys.environment(name), keys.environments(), keys.gone(), keys.overview(), *stay),
                 keys.environment(host_name),
                 *(key for key, _ in self._kept(name, name) if key not in stay),
             ),

@@ -6,23 +6,13 @@ import logging
 from typing import cast
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict
 
 from workers import succession
+from workers.notices import Pause
 from workers.runtime import Base
 from workers.tracker import Why
 
 logger = logging.getLogger(__name__)
-
-
-class Pause(BaseModel):
-    """Who paused all, why (may be empty), and when, in Unix seconds by Redis."""
-
-    model_config = ConfigDict(frozen=True)
-
-    by: str
-    reason: str
-    at: float
 
 
 def read(base: Base) -> Pause | None:

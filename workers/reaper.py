@@ -21,6 +21,7 @@ from workers import callbacks, restarts, runtime, succession
 from workers.connection import Script
 from workers.firing import Firings
 from workers.keys import moved
+from workers.overview import Overviews
 from workers.records import RunRecord
 from workers.rollouts import Rollouts
 from workers.runtime import Base
@@ -49,6 +50,8 @@ class Reaper:
         self._overtaken: dict[str, tuple[int | None, float]] = {}
         self._pages: dict[str, int] = {}
         self._looks = 0
+        self._overviews = Overviews(base.client, base.keys)
+        self._cursor = 0
 
     def look(self) -> None:
         """Look once at all that may have been left.
@@ -59,6 +62,7 @@ class Reaper:
         quiet = restarts.look(self._base)
         now = self._base.now()
         keys = self._base.keys
+        self._correct_overview()
         self._end_cancelled()
         for record in self._runs(self._until(keys.deadlines(), now)):
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
@@ -82,6 +86,13 @@ class Reaper:
     def _advance_rollouts(self) -> None:
         for record in self._rollouts.store.live():
             self._help(record.rollout, partial(self._rollouts.look, record.rollout))
+
+    def _correct_overview(self) -> None:
+        """A part of the rows at each look: workers of older versions write none, and runs go with their retention."""
+        scanned = self._base.client.sscan(self._base.keys.environments(), self._cursor, count=_PAGE)
+        self._cursor, names = cast("tuple[int, list[str]]", scanned)
+        if wrong := self._overviews.correct(names):
+            logger.info("%d environments were shown otherwise than their records are", wrong)
 
     def _end_cancelled(self) -> None:
         marks = cast("dict[str, str]", self._base.client.hgetall(self._base.keys.cancels()))

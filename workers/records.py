@@ -89,6 +89,7 @@ class RunRecord(_Record):
 
     index, step: the place: due when `queued`, held when `running`, tried again at `due_at` when `waiting`.
     retried, taken: how often the step was tried again by itself, and how often after its worker was lost.
+    most: while it waits: how often at most it is tried, by the version that had it wait.
     earlier: what failed there before; before: the same of every step, by its index. read_at: by Redis.
     begun_at: when an operator had it begin, or go on; None: it has not begun.
     lease_until: None when no step runs. ending_seconds: after it, the tools of its worker may still be ending.
@@ -113,6 +114,7 @@ class RunRecord(_Record):
     due_at: float | None = None
     due_number: int | None = None
     deadline_at: float | None = None
+    most: int | None = None
     retried: int = 0
     taken: int = 0
     created_at: float
@@ -136,6 +138,23 @@ class RunRecord(_Record):
         """The status as shown: a running run whose lease has lapsed is lost."""
         lapsed = self.lease_until is None or self.lease_until < self.read_at
         return RunStatus.LOST if self.status is RunStatus.RUNNING and lapsed else self.status
+
+    @property
+    def kind(self) -> str:
+        """The kind of its failure, or empty."""
+        return self.failure.error_kind.value if self.failure else ""
+
+    @property
+    def again(self) -> str:
+        """The kind of the failure that its step is tried again after, or empty."""
+        return self.earlier[-1].kind.value if self.earlier else ""
+
+    @property
+    def told(self) -> str:
+        """What its failure says, else what the last step that ended has left as its note; or empty."""
+        if self.failure:
+            return self.failure.error_summary
+        return self.completed[-1].note if self.completed else ""
 
     @property
     def queue(self) -> str:

@@ -12,13 +12,12 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.failure import RunStatus
+from workers.beats import SILENT_SECONDS
 from workers.connection import Script
 from workers.keys import Keys
 from workers.records import RunRecord
 from workers.store import Store
 
-BEAT_SECONDS = 2.0
-SILENT_SECONDS = 3 * BEAT_SECONDS
 _KEPT_SECONDS = 3600
 _LOOK_SECONDS = 0.2
 

@@ -14,7 +14,7 @@ from config.fleet import EnvironmentSpec, Schedule
 from config.timetable import Timetable
 from workers.firingrecord import Firing
 from workers.keys import Keys
-from workers.pause import Pause
+from workers.notices import Pause
 from workers.refusals import NotFoundError, RefusedError
 
 FIRE = "stepmark.fire_schedule"

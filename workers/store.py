@@ -51,9 +51,9 @@ class Store:
             return ()
         return (str(Gone.model_validate_json(kept)),)
 
-    def environments(self) -> tuple[EnvironmentRecord, ...]:
-        """All environments, by name."""
-        names = sorted(cast("set[str]", self.client.smembers(self.keys.environments())))
+    def environments(self, some: Iterable[str] | None = None) -> tuple[EnvironmentRecord, ...]:
+        """All environments, or some, by name."""
+        names = sorted(cast("set[str]", self.client.smembers(self.keys.environments())) if some is None else some)
         contents = self._hashes(self.keys.environment(name) for name in names)
         return tuple(record for content in contents if content and (record := _readable(content)))
 

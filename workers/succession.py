@@ -48,6 +48,14 @@ def retry_seconds(base: Base, record: RunRecord, found: Failure) -> float | None
     return 0.0
 
 
+def attempts(base: Base, record: RunRecord, found: Failure) -> int:
+    """How often at most the failed step is tried, after failures of that kind."""
+    if found.kind is Kind.WORKER_LOST:
+        return base.settings.takeovers + 1
+    step = step_of(record)
+    return step.retry.attempts if step else 1
+
+
 def uncertain(found: Failure) -> bool:
     """Whether nobody knows what the step has done: it was cut off, or what it had done could not be recorded."""
     return found.cause not in (Cause.RAISED, Cause.LOST_MESSAGE) or found.kind is Kind.STATE_PERSISTENCE

@@ -90,8 +90,9 @@ class Ended:
 
     following: the run that was to follow, or the run itself.
 
-    retry_seconds: until it is tried again; None: never. uncertain: nobody knows what the step has done.
-    hold_seconds: for so long its tools may still be ending. patience_seconds: only if the lease lapsed so long ago.
+    retry_seconds: until it is tried again; None: never. most: how often at most it is tried.
+    uncertain: nobody knows what the step has done. hold_seconds: for so long its tools may still be ending.
+    patience_seconds: only if the lease lapsed so long ago.
     """
 
     token: str
@@ -99,6 +100,7 @@ class Ended:
     status: RunStatus
     following: str
     retry_seconds: float | None = None
+    most: int = 1
     uncertain: bool = False
     hold_seconds: float = 0.0
     patience_seconds: float | None = None
@@ -185,6 +187,7 @@ class Tracker:
             "summary": context.error_summary,
             "trace": context.trace_id,
             "retry": "" if ended.retry_seconds is None else ended.retry_seconds,
+            "most": ended.most,
             "uncertain": ended.uncertain,
             "hold": ended.hold_seconds,
             "patience": "" if ended.patience_seconds is None else ended.patience_seconds,

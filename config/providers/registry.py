@@ -14,7 +14,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from config import providers
-from config.parameters import Model
+from config.model import Model
 
 
 class AnySettings:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from tasks.errors import Kind
 from tasks.failure import RunStatus
+from tests import sights
 from tests.faults.chaos_deeds import Scene
 from tests.faults.chaos_world import World
 from workers.records import RunRecord
@@ -47,6 +48,7 @@ def broken(scene: Scene) -> list[str]:
     found += _on_hosts(world)
     for record in all_runs(base):
         found += [f"run {record.run}: {words}" for words in _of_run(base, record)]
+    found += sights.disagreements(base)
     if (size := base.client.xlen(base.keys.events())) > 11_000:
         found.append(f"{size} events are kept")
     return found

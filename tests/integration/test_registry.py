@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.support import poll
 from workers import registry
+from workers.beats import SILENT_SECONDS
 from workers.cli import main
 from workers.launch import Launcher
 from workers.refusals import RefusedError
@@ -174,7 +175,7 @@ def test_a_worker_that_ends_is_shown_until_its_steps_have(
 
     stopping = poll(lambda: condition(workers) is Condition.STOPPING and seen(workers))
     assert [run.step for run in stopping.running] == ["opentofu-plan"]
-    poll(lambda: seen(workers).heard_at > stopping.heard_at + registry.SILENT_SECONDS)
+    poll(lambda: seen(workers).heard_at > stopping.heard_at + SILENT_SECONDS)
     assert condition(workers) is Condition.STOPPING
 
     steps_log.with_name("go").touch()

@@ -23,6 +23,7 @@ from tests.integration.cli.conftest import Stepmark, fleet, stepmark
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.support import poll
 from workers.launch import Launcher
+from workers.overview import Overviews
 from workers.registry import Registry
 from workers.runtime import Base
 
@@ -103,6 +104,7 @@ def test_an_environment_of_a_later_version_is_refused(
 ) -> None:
     launcher.launch(request(spec("theirs")))
     base.client.hset(base.keys.environment("theirs"), "schema", 2)
+    Overviews(base.client, base.keys).correct(["theirs"])
 
     refused = stepmark(*words, "--json")
 
@@ -117,6 +119,7 @@ def test_it_hides_no_other(
     for name in ("theirs", "ours"):
         launcher.launch(request(spec(name)))
     base.client.hset(base.keys.environment("theirs"), mapping={"schema": 2, "state": "of their own", "run": ""})
+    Overviews(base.client, base.keys).correct(["theirs"])
 
     assert [each["environment"] for each in stepmark("status", "--json").json["environments"]] == ["ours"]
     assert "environment theirs is kept in schema 2, which is not ours" in caplog.text

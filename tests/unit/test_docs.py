@@ -13,7 +13,8 @@ import typer
 import config
 from config import fleet
 from config.layers import SECTIONS
-from config.parameters import Model, Parameters
+from config.model import Model
+from config.parameters import Parameters
 from config.providers import registry
 from config.rollout import Policy
 from config.schedules import Schedule
@@ -33,7 +34,7 @@ TOP = Path(__file__).parents[2]
 PACKAGES = Path(config.__file__).parents[1]
 PAGES = sorted((TOP / "docs").rglob("*.md"))
 STEPS = {step.name for workflow in WORKFLOWS.values() for step in workflow.steps}
-GROUP = typer.main.get_command(main.app).commands  # type: ignore[attr-defined]  # a group, typed as a command
+GROUP = dict(typer.main.get_command(main.app).commands)  # type: ignore[attr-defined]  # a group, typed as a command
 COMMANDS = set(GROUP)
 # Beside them `worker drain` and their like.
 FOUND = GROUP | {

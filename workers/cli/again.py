@@ -15,7 +15,7 @@ from config.fleet import EnvironmentSpec
 from config.rollout import Policy
 from tasks.errors import Kind
 from workers import leaving, readiness, verbs
-from workers.cli import checking, choosing, connect, enqueue, options, output, preview, rolling
+from workers.cli import checking, choosing, chosen, connect, enqueue, options, output, preview, rolling
 from workers.cli.enqueue import Manner, Start
 from workers.cli.going import GoingOn, Wish
 from workers.durations import Durations
@@ -160,7 +160,7 @@ def _roll(
 
 def _policy(fleet: Path | None) -> Policy:
     try:
-        return options.load(fleet).rollout
+        return chosen.load(fleet).rollout
     except (ConfigError, OSError):
         return Policy()
 
@@ -181,9 +181,9 @@ def _starts(
 def _declared(fleet: Path | None, names: list[str]) -> dict[str, EnvironmentSpec]:
     """What a fleet file declares now, by name: the one that is given, or what there is of the usual one."""
     if fleet is not None:
-        return {spec.name: spec for spec in options.Chosen(fleet, names).specs()}
+        return {spec.name: spec for spec in chosen.Chosen(fleet, names).specs()}
     try:
-        return {spec.name: spec for spec in options.load(None).environments if spec.name in names}
+        return {spec.name: spec for spec in chosen.load(None).environments if spec.name in names}
     except (ConfigError, OSError):
         return {}
 

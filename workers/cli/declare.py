@@ -14,7 +14,7 @@ from config import settings as settings_module
 from config.fleet import EnvironmentSpec, Fleet
 from tasks.errors import ConfigurationError
 from workers import crypto
-from workers.cli import options, output
+from workers.cli import chosen, options, output
 
 _File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The fleet file to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
@@ -58,7 +58,7 @@ def validate(fleet: options.FleetFile = None, as_json: options.Json = False) -> 
 
     Example: stepmark validate fleet.yaml
     """
-    found = options.load(fleet)
+    found = chosen.load(fleet)
     if as_json:
         output.emit(_shape(found))
         return 0

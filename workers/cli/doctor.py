@@ -9,7 +9,7 @@ from rich.markup import escape
 from config import settings as settings_module
 from workers import celery
 from workers import doctor as checks
-from workers.cli import options, output
+from workers.cli import chosen, options, output
 from workers.cli.reports import Exit
 from workers.doctor import Check, Verdict
 
@@ -21,8 +21,8 @@ def doctor(fleet: options.FleetFile = None, as_json: options.Json = False) -> in
 
     Example: stepmark doctor fleet.yaml
     """
-    file = fleet or options.default_fleet()
-    declared = options.load(file) if fleet or file.expanduser().exists() else None
+    file = fleet or chosen.default_fleet()
+    declared = chosen.load(file) if fleet or file.expanduser().exists() else None
     found = checks.examine(settings_module.load(), celery.app, declared)
     well = all(check.verdict is not Verdict.MISSING for check in found)
     if as_json:

@@ -60,7 +60,7 @@ class Enqueued:
         try:
             self._launch()
             if not self._manner.detach:
-                follow(Watch(self._base, self._launched.values(), after), as_json=self._manner.as_json)
+                follow(Watch(self._base, self._launched, after), as_json=self._manner.as_json)
         except KeyboardInterrupt:
             interrupted = True
         return self._outcomes(), interrupted
@@ -126,15 +126,11 @@ def follow(watched: Watch, *, as_json: bool) -> None:
         while not watched.over:
             watched.poll()
         return
-    with progress.display(output.err()) as shown:
-        shown.update([], _view(watched))
-        while not watched.over:
-            news = watched.poll()
-            shown.update(news, _view(watched))
+    progress.follow(output.err(), watched, lambda: _view(watched))
 
 
 def _view(watched: Watch) -> View:
-    return View(tuple(watched.records.values()), watched.outlook, _warning(watched))
+    return View(watched.runs.values(), watched.outlook, watched.at, _warning(watched))
 
 
 def finish(base: Base, starts: Mapping[str, Start], manner: Manner) -> int:
@@ -176,9 +172,9 @@ def _warning(watched: Watch) -> str:
         return "Redis does not answer; waiting for it. What runs goes on as long as its workers can."
     if watched.outlook.paused:
         return f"{outlook.words(watched.outlook.paused)}; `stepmark unpause` goes on."
-    seconds = watched.waiting_seconds
-    if seconds < _NO_WORKER_SECONDS:
+    waiting = watched.waiting
+    since = max((watched.runs[name].due_at or watched.at for name in waiting), default=watched.at)
+    if watched.at - since < _NO_WORKER_SECONDS:
         return ""
-    waiting = [name for name, record in watched.records.items() if record.status is RunStatus.QUEUED]
     names = ", ".join(waiting[:3]) + (f" and {len(waiting) - 3} more" if len(waiting) > 3 else "")
     return f"no worker has taken {names} for {_NO_WORKER_SECONDS:.0f} s: is one running? `stepmark worker`"

@@ -18,8 +18,8 @@ from tasks.workflows.drift import DRIFT_CHECK
 from workers import celery, readiness, runlog, verbs
 from workers.cli import checking, connect, enqueue, options, output, rolling
 from workers.cli.choosing import Failures
+from workers.cli.chosen import Chosen
 from workers.cli.enqueue import Manner, Start
-from workers.cli.options import Chosen
 from workers.cli.policy import PolicyFlags
 from workers.cli.reports import Exit
 from workers.cli.spread import spread

@@ -1,59 +1,21 @@
-"""`status` and `show`."""
+"""`show`, and the JSON of environments and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from tasks.facts import Facts
 from tasks.failure import EarlierAttempt
-from workers.cli import checks, connect, enqueue, options, outlook, output, words
+from workers.cli import checks, connect, options, outlook, output, words
 from workers.cli.outlook import Outlook
-from workers.cli.watch import Watch, position
 from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
-from workers.schedule import Schedules
 
 _HISTORY = 10
-SomeEnvironments = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[ENV...]", help="Default: all.", autocompletion=options.complete_environment),
-]
-Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show the runs that go on, until they have ended.")]
-
-
-def status(
-    environments: SomeEnvironments = None,
-    follow: Follow = False,
-    as_json: options.Json = False,
-) -> int:
-    """List environments: their state, where their run is, and how the last one failed.
-
-    Example: stepmark status web-1 web-2 --follow
-    """
-    base = connect.base()
-    records = _records(base, environments)
-    if follow:
-        after = position(base)
-        enqueue.follow(Watch(base, [record.run for record in records if record.run], after), as_json=as_json)
-        records = _records(base, environments)
-    runs = base.store.runs(filter(None, (record.current_run for record in records)))
-    rows = [(record, runs.get(record.current_run or "")) for record in records]
-    around = outlook.read(base)
-    if as_json:
-        shapes = [environment_shape(record) | {"run": run_shape(run)} for record, run in rows]
-        paused = around.paused.model_dump(mode="json") if around.paused else None
-        firings = [firing.model_dump(mode="json") for firing in Schedules(base.client, base.keys).last_firings()]
-        output.emit({"environments": shapes, "schedules": firings, "paused": paused})
-        return 0
-    _print_rows(rows, around)
-    _print_left_out(base, {record.name for record in records})
-    return 0
 
 
 def show(environment: options.Environment, as_json: options.Json = False) -> int:
@@ -132,46 +94,6 @@ def _open(run: RunRecord, index: int) -> dict[str, Any]:
         "attempt": attempt,
         "note": "",
     }
-
-
-def _records(base: Base, names: list[str] | None) -> list[EnvironmentRecord]:
-    if names:
-        return [base.store.environment(name) for name in dict.fromkeys(names)]
-    return list(base.store.environments())
-
-
-def _print_rows(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlook) -> None:
-    if around.paused:
-        output.out().print(escape(f"{outlook.words(around.paused)}; `stepmark unpause` goes on.\n"), style="yellow")
-    if rows:
-        output.out().print(_table(rows, around))
-    else:
-        output.err().print("There are no environments yet: `stepmark up` makes the first.")
-
-
-def _table(rows: list[tuple[EnvironmentRecord, RunRecord | None]], around: Outlook) -> Table:
-    columns = ("environment", "state", "last run", "status", "since", "note")
-    table = output.table(*columns, whole=("environment", "since"))
-    for record, run in rows:
-        cells: tuple[str, ...] = ("-", "", "", "")
-        if run:  # for how long it has been queued stands beside it
-            cells = (words.place(run), words.status(run, timed=False), _ago(run), escape(around.brief(run)))
-        table.add_row(record.name, words.state(record), *cells)
-    return table
-
-
-def _print_left_out(base: Base, names: set[str]) -> None:
-    """What the last firing of a schedule did not launch: nobody was there to be told."""
-    for firing in Schedules(base.client, base.keys).last_firings():
-        all_of_it = {"everything": firing.reason} if firing.reason else {}
-        for name, reason in {**all_of_it, **firing.left_out}.items():
-            if name in names or not names or all_of_it:
-                line = f"schedule {firing.schedule} left out {name} at {words.moment(firing.fired_at)}: {reason}"
-                output.err().print(escape(line), soft_wrap=True)
-
-
-def _ago(run: RunRecord) -> str:
-    return words.span(run.read_at - words.since(run))
 
 
 def _kind(run: RunRecord) -> str:

@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from workers import version as versions
-from workers.cli import (
-    again,
-    cancel,
-    declare,
-    demo,
-    doctor,
-    launching,
-    look,
-    orphans,
-    output,
-    pause,
-    reading,
-    reports,
-    retention,
-    rollout,
-    schedule,
-    state,
-    worker,
-)
+from workers.cli import lazy, reports
 from workers.cli.reports import Exit, Report
+
+# Where each command is; in this order `stepmark --help` lists them.
+_PLACES = {
+    **dict.fromkeys(("init", "validate", "schema"), "declare"),
+    **dict.fromkeys(("up", "provision", "configure", "register", "drift", "destroy"), "launching"),
+    **dict.fromkeys(("resume", "retry", "skip"), "again"),
+    "cancel": "cancel",
+    **dict.fromkeys(("pause", "unpause"), "pause"),
+    "doctor": "doctor",
+    "demo": "demo",
+    **dict.fromkeys(("orphans", "forget", "adopt"), "orphans"),
+    "status": "status",
+    "show": "look",
+    **dict.fromkeys(("trace", "logs"), "reading"),
+}
+_GROUPS = ("rollout", "schedule", "state", "worker", "retention")
+
+
+class _Program(TyperGroup):
+    """The program: what it does is imported when it is asked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        places = {name: f"{module}.{name}" for name, module in _PLACES.items()}
+        places |= {name: f"{name}.app" for name in _GROUPS}
+        super().__init__(**attributes | {"commands": lazy.Commands(places)})
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - Typer's
+        """Their names."""
+        return list(self.commands)
+
 
 app = typer.Typer(
     name="stepmark",
+    cls=_Program,
     help="Provision a fleet, and always know which step every host is on.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -56,26 +71,10 @@ def _root(
     """Provision a fleet, and always know which step every host is on."""
 
 
-for _command in (
-    *(declare.init, declare.validate, declare.schema),
-    *(launching.up, launching.provision, launching.configure, launching.register),
-    *(launching.drift, launching.destroy),
-    *(again.resume, again.retry, again.skip, cancel.cancel, pause.pause, pause.unpause),
-    *(doctor.doctor, demo.demo),
-    *(orphans.orphans, orphans.forget, orphans.adopt),
-    *(look.status, look.show, reading.trace, reading.logs),
-):
-    app.command()(_command)
-app.add_typer(rollout.app, name="rollout")
-app.add_typer(schedule.app, name="schedule")
-app.add_typer(state.app, name="state")
-app.add_typer(worker.app, name="worker")
-app.add_typer(retention.app, name="retention")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with these arguments, by default the process's own; gives the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    gc.freeze()  # what was imported is here to stay: to look for garbage in it takes longer than many a command
     try:
         status = app(words, prog_name="stepmark", standalone_mode=False)
     except KeyboardInterrupt:
@@ -92,7 +91,7 @@ def _failed(error: Exception, words: list[str]) -> int:
     if "--debug" in words:
         traceback.print_exception(error)
     found = reports.report(error)
-    return output.fail(found or _bug(error), as_json=as_json)
+    return cast("int", lazy.module("output").fail(found or _bug(error), as_json=as_json))
 
 
 def _bug(error: Exception) -> Report:

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.markup import escape
 
 from config.fleet import Name
-from workers.cli import connect, look, options, output, words
+from workers.cli import chosen, connect, look, options, output, words
 from workers.cli.reports import Exit
 from workers.names import Names, Reasons
 from workers.records import EnvironmentRecord, Gone
@@ -26,7 +26,7 @@ def orphans(fleet: options.FleetFile = None, as_json: options.Json = False) -> i
 
     Example: stepmark orphans fleet.yaml
     """
-    declared = [spec.name for spec in options.load(fleet).environments]
+    declared = [spec.name for spec in chosen.load(fleet).environments]
     base = connect.base()
     names = Names(base)
     records = {record.name: record for record in base.store.environments()}

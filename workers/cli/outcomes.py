@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from workers.cli import output, words
 from workers.cli.reports import Exit, Report
 from workers.records import DriftMark, EnvironmentRecord, RunRecord
 
+# More are summed up; and of those that went badly, so many are explained.
+_MOST_SHOWN = 50
+_MOST_EXPLAINED = 20
 _WELL = {Exit.OK, Exit.DRIFTED}
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
 
@@ -89,9 +93,24 @@ def exit_status(outcomes: Sequence[Outcome]) -> Exit:
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
-    """The table, and each failure and refusal in short with what to do next."""
+    """The table, and each failure and refusal in short with what to do next; of many, only of some that went badly."""
     if not outcomes:
         return
+    if len(outcomes) <= _MOST_SHOWN:
+        _show_each(outcomes, console)
+        return
+    counts = Counter(outcome.word for outcome in outcomes)
+    counted = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+    console.print(f"{len(outcomes)} environments: {counted}")
+    bad = [outcome for outcome in outcomes if outcome.status is not Exit.OK]
+    if bad:
+        _show_each(bad[:_MOST_EXPLAINED], console)
+    if len(bad) > _MOST_EXPLAINED:
+        rest = "`stepmark status --state failed --all` lists those that failed"
+        console.print(f"\nand {len(bad) - _MOST_EXPLAINED} more that did not go well: {rest}", soft_wrap=True)
+
+
+def _show_each(outcomes: Sequence[Outcome], console: Console) -> None:
     table = output.table("environment", "state", "run", "outcome", "took", whole=("environment", "took"))
     for outcome in outcomes:
         table.add_row(*_row(outcome))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -20,31 +22,58 @@ from tasks.failure import RunStatus
 from workers.cli import words
 from workers.cli.outlook import Outlook
 from workers.cli.watch import News
-from workers.records import RunRecord
+from workers.cli.words import Run
 
-_FRAME_LINES = 6
+# How long what is drawn may stay while something happens, and while nothing does.
+_FRAME_SECONDS = 0.05
+_STILL_SECONDS = 0.5
 _HEADLINE_SECONDS = 5.0
-_ORDER = (
-    *(RunStatus.LOST, RunStatus.FAILED, RunStatus.CANCELLED),
-    *(RunStatus.WAITING, RunStatus.RUNNING, RunStatus.QUEUED),
-)
+_FRAME_LINES = 7
+_ORDER: dict[str, int] = {
+    status: place
+    for place, status in enumerate(
+        (
+            *(RunStatus.LOST, RunStatus.FAILED, RunStatus.CANCELLED),
+            *(RunStatus.WAITING, RunStatus.RUNNING, RunStatus.QUEUED),
+        )
+    )
+}
 
 
 @dataclass(frozen=True)
 class View:
     """What is shown beside the news: where the runs are, what lies around them, and a warning or nothing.
 
-    headline: of all of them together, with colours; or nothing.
+    at: the time, in Unix seconds by Redis. headline: of all of them together, with colours; or nothing.
     """
 
-    records: Sequence[RunRecord]
+    runs: Collection[Run]
     outlook: Outlook
+    at: float
     warning: str = ""
     headline: str = ""
 
 
+class Watched(Protocol):
+    """What is followed until it is over."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it goes on."""
+        ...
+
+    def poll(self, seconds: float) -> list[News]:
+        """What has happened since; waits so long if it was nothing."""
+        ...
+
+
 class Display(Protocol):
-    """Shows how runs go on, for as long as the block lasts that it is entered for."""
+    """Shows how runs go on, for as long as the block lasts that it is entered for.
+
+    redrawn: by what has happened; else that is told, and how it is now changes slowly.
+    """
+
+    redrawn: bool
 
     def __enter__(self) -> Display: ...
 
@@ -52,8 +81,12 @@ class Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None: ...
 
-    def update(self, news: Iterable[News], view: View) -> None:
-        """Show what happened, and the view."""
+    def tell(self, news: Iterable[News]) -> None:
+        """Say what happened."""
+        ...
+
+    def show(self, view: View) -> None:
+        """Show how it is now."""
         ...
 
 
@@ -62,8 +95,49 @@ def display(console: Console) -> Display:
     return LiveTable(console) if console.is_terminal else Lines(console)
 
 
+def follow(
+    console: Console, watched: Watched, look: Callable[[], View], wanted: Callable[[News], bool] | None = None
+) -> None:
+    """Show how it goes on until it is over. look: at how it is now. wanted: of the news; None: all."""
+    pace = Pace()
+    with display(console) as shown:
+        while not watched.over:
+            if pace.left_seconds <= 0:
+                with pace.drawing():
+                    shown.show(look())
+            if pace.stale:
+                time.sleep(max(0.0, pace.left_seconds))
+            news = watched.poll(0.0 if pace.stale else max(0.0, pace.left_seconds))
+            shown.tell(filter(wanted, news) if wanted else news)
+            pace.stale = pace.stale or (bool(news) and shown.redrawn)
+        shown.show(look())
+
+
+class Pace:
+    """When it is time to draw anew. stale: something has happened since; then it is soon."""
+
+    def __init__(self) -> None:
+        self.stale = False
+        self._began_at = self._ended_at = -_STILL_SECONDS
+
+    @property
+    def left_seconds(self) -> float:
+        """Until then. To draw takes half of the time at most."""
+        pause = max(_FRAME_SECONDS, (self._ended_at - self._began_at)) if self.stale else _STILL_SECONDS
+        return self._ended_at + pause - time.monotonic()
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """While it is drawn."""
+        self._began_at, self.stale = time.monotonic(), False
+        yield
+        self._ended_at = time.monotonic()
+
+
 class Lines:
     """One line an event; a warning once, once an epoch that a run is lost, and every few seconds the headline."""
+
+    redrawn = False
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -79,28 +153,37 @@ class Lines:
     ) -> None:
         return None
 
-    def update(self, news: Iterable[News], view: View) -> None:
-        """Print a line for each of the news, and for each run that is lost now."""
-        for fields in news:
-            self._console.print(Text(line(fields)))
-        for record in view.records:
-            if record.display is RunStatus.LOST and (record.run, record.epoch) not in self._lost:
-                self._lost.add((record.run, record.epoch))
-                self._console.print(Text(lost_line(record, view.outlook)))
+    def tell(self, news: Iterable[News]) -> None:
+        """Print a line for each of the news."""
+        self._print(map(line, news))
+
+    def show(self, view: View) -> None:
+        """Print a line for each run that is lost now."""
+        lost = [run for run in view.runs if run.display == RunStatus.LOST and (run.run, run.epoch) not in self._lost]
+        self._lost |= {(run.run, run.epoch) for run in lost}
+        self._print(lost_line(run, view.outlook) for run in lost)
         if view.warning and not self._warned:
-            self._console.print(Text(view.warning))
+            self._print([view.warning])
         self._warned = view.warning
         if view.headline != self._headline and time.monotonic() - self._said_at > _HEADLINE_SECONDS:
             self._headline, self._said_at = view.headline, time.monotonic()
             self._console.print(view.headline)
 
+    def _print(self, lines: Iterable[str]) -> None:
+        # Not by the console: it lays out each line, which takes longer than all the rest.
+        text = "".join(f"{''.join(filter(str.isprintable, each))}\n" for each in lines)
+        self._console.file.write(text)
+        self._console.file.flush()
+
 
 class LiveTable:
     """A table that is redrawn in place: the runs that need a look first, and no more than the terminal holds."""
 
+    redrawn = True
+
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=4, transient=True)
+        self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> LiveTable:
         self._live.__enter__()
@@ -111,31 +194,41 @@ class LiveTable:
     ) -> None:
         self._live.__exit__(kind, error, traceback)
 
-    def update(self, news: Iterable[News], view: View) -> None:  # noqa: ARG002 - Display's
+    def tell(self, news: Iterable[News]) -> None:
+        """Nothing: the table says it."""
+
+    def show(self, view: View) -> None:
         """Draw the table anew."""
-        self._live.update(self._draw(view))
+        self._live.update(self._draw(view), refresh=True)
 
     def _draw(self, view: View) -> RenderableType:
         room = max(self._console.height - _FRAME_LINES, 3)
-        records = view.records if len(view.records) <= room else sorted(view.records, key=_urgency)
-        parts: list[RenderableType] = [Text.from_markup(view.headline)] if view.headline else []
-        parts.append(table(records[:room], view.outlook))
-        if hidden := Counter(record.display.value for record in records[room:]):
-            parts.append(Text("and " + ", ".join(f"{count} {status}" for status, count in hidden.items()), style="dim"))
+        runs, parts = list(view.runs), [Text.from_markup(view.headline)] if view.headline else []
+        more: list[RenderableType] = []
+        if len(runs) > room:
+            counts = Counter(str(run.display) for run in runs)
+            runs = heapq.nsmallest(room, runs, key=_urgency)
+            parts.append(Text(f"{counts.total()} runs: {_counted(counts)}"))
+            counts.subtract(str(run.display) for run in runs)
+            more.append(Text(f"and {_counted(+counts)}", style="dim"))
         if view.warning:
-            parts.append(Text(view.warning, style="yellow"))
-        return Group(*parts)
+            more.append(Text(view.warning, style="yellow"))
+        return Group(*parts, table(runs, view.outlook, view.at), *more)
 
 
-def table(records: Iterable[RunRecord], outlook: Outlook) -> Table:
-    """Runs as a table: environment, workflow, step, status, time, note."""
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.most_common())
+
+
+def table(runs: Iterable[Run], outlook: Outlook, at: float | None = None) -> Table:
+    """Runs as a table: environment, workflow, step, status, time, note. at: now; None: when they were read."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("environment", "run", "status", "for", "note"):
         made.add_column(heading, no_wrap=True, overflow="ellipsis")
-    for record in records:
-        elapsed = words.span(record.read_at - words.since(record)) if record.ended_at is None else _took(record)
-        note = escape(outlook.note(record))
-        made.add_row(record.environment, words.place(record), words.status(record), elapsed, note)
+    for each in runs:
+        run = each if at is None else words.seen_at(each, at)
+        elapsed = words.span(run.read_at - words.since(run)) if run.ended_at is None else _took(run)
+        made.add_row(run.environment, words.place(run), words.status(run), elapsed, escape(outlook.note(run)))
     return made
 
 
@@ -148,7 +241,7 @@ def line(fields: News) -> str:
     return f"{at} {fields['environment']} {run}: {_happened(fields)}"
 
 
-def lost_line(record: RunRecord, outlook: Outlook) -> str:
+def lost_line(record: Run, outlook: Outlook) -> str:
     """That a run is lost, as a line: nothing happens to a run by which it would be told as news."""
     at = datetime.fromtimestamp(record.lease_until or record.read_at, UTC).strftime("%H:%M:%S")
     return f"{at} {record.environment} {words.place(record)}: lost: {outlook.note(record)}"
@@ -192,10 +285,11 @@ def _went_on(event: str, fields: News) -> str:
     return event
 
 
-def _took(record: RunRecord) -> str:
+def _took(record: Run) -> str:
     return words.span((record.ended_at or record.read_at) - (record.begun_at or words.began(record)))
 
 
-def _urgency(record: RunRecord) -> tuple[int, str]:
-    place = _ORDER.index(record.display) if record.display in _ORDER else len(_ORDER)
-    return place, record.environment
+def _urgency(run: Run) -> tuple[int, float, str]:
+    """The latest of those that went wrong first; the others by name, so that they stay where they are."""
+    place = _ORDER.get(run.display, len(_ORDER))
+    return place, -(run.ended_at or 0.0), run.environment

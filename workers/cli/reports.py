@@ -8,7 +8,6 @@ from typing import Any
 
 import redis
 import typer
-from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
 from config.errors import ConfigError, FleetFileError
@@ -18,6 +17,8 @@ from workers.refusals import LackingError, NotFoundError, RefusedError
 
 # Typer's error for a command line that cannot be read; it exports only this subclass of it.
 _COMMAND_LINE: Any = typer.BadParameter.__mro__[2]
+# The broker's error, by name: who raises it has imported it, and a command that only looks must not.
+_NO_BROKER = ("kombu.exceptions", "OperationalError")
 _NO_REDIS = "set STEPMARK_REDIS_URL to a Redis that runs; `stepmark doctor` looks at it"
 
 
@@ -65,7 +66,7 @@ def report(error: BaseException) -> Report | None:
 
 
 def _foreign(error: BaseException) -> Report | None:
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError | OperationalError):
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError) or _of_broker(error):
         return Report(Exit.NO_REDIS, "redis", f"Redis does not answer: {error}", _NO_REDIS)
     if isinstance(error, redis.RedisError):
         return Report(Exit.NO_REDIS, "redis", f"Redis refuses: {error}", "`stepmark doctor` looks at its settings")
@@ -76,6 +77,10 @@ def _foreign(error: BaseException) -> Report | None:
     if isinstance(error, typer.Abort):
         return Report(Exit.FAILED, "aborted", "nothing was done")
     return _usage(error)
+
+
+def _of_broker(error: BaseException) -> bool:
+    return any((each.__module__, each.__name__) == _NO_BROKER for each in type(error).__mro__)
 
 
 def _declaration(error: ConfigError) -> Report:

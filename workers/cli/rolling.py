@@ -15,7 +15,7 @@ from workers.cli.outcomes import Outcome
 from workers.cli.progress import View
 from workers.cli.reports import Exit, Report
 from workers.cli.rolloutwatch import RolloutWatch
-from workers.cli.watch import position
+from workers.cli.watch import News, position
 from workers.rolloutdraft import RolloutRequest
 from workers.rolloutrecord import LEFT_OUT, RolloutRecord, RolloutStatus
 from workers.rollouts import Rollouts
@@ -49,11 +49,12 @@ def follow(base: Base, rollout: str, after: str, *, as_json: bool) -> None:
             watched.poll()
         return
     small = watched.record.total <= SMALL
-    with progress.display(output.err()) as shown:
-        shown.update([], _view(watched))
-        while not watched.over:
-            news = watched.poll()
-            shown.update([each for each in news if small or each["event"] == "run-failed"], _view(watched))
+    wanted = None if small else _failed
+    progress.follow(output.err(), watched, lambda: _view(watched), wanted)
+
+
+def _failed(fields: News) -> bool:
+    return fields["event"] == "run-failed"
 
 
 def conclude(base: Base, rollouts: Rollouts, rollout: str, manner: Manner, *, interrupted: bool) -> int:
@@ -228,4 +229,4 @@ def _view(watched: RolloutWatch) -> View:
     warning = "Redis does not answer; waiting for it." if watched.silent_since is not None else ""
     if watched.outlook.paused:
         warning = f"{outlook.words(watched.outlook.paused)}; `stepmark unpause` goes on."
-    return View(watched.runs, watched.outlook, warning, summary(watched.record))
+    return View(watched.runs, watched.outlook, watched.at, warning, summary(watched.record))

@@ -17,12 +17,13 @@ from workers.runtime import Base
 _READ_AGAIN_SECONDS = 1.0
 _BLOCK_SECONDS = 0.5
 _SILENCE_SECONDS = 60.0
+_MOST_NEWS = 1000
 # As many runs as a tall terminal shows.
 _MOST_RUNS = 60
 
 
 class RolloutWatch:
-    """A rollout and those of its runs that go on, as last read. after: where in the news it begins.
+    """A rollout and those of its runs that go on, as last read at `at`. after: where in the news it begins.
 
     silent_since: on the monotonic clock; when Redis stopped to answer.
     """
@@ -43,14 +44,14 @@ class RolloutWatch:
         """Whether it has ended, or is paused and its last run has ended."""
         return self.record.over or (self.record.status is RolloutStatus.PAUSED and self.record.live == 0)
 
-    def poll(self) -> list[News]:
-        """What happened to its runs since; waits a moment if it was nothing.
+    def poll(self, seconds: float = _BLOCK_SECONDS) -> list[News]:
+        """What happened to its runs since; waits so long if it was nothing.
 
         Raises:
             redis.RedisError: Redis has not answered for a minute, or refuses.
         """
         try:
-            return self._poll()
+            return self._poll(seconds)
         except (redis.ConnectionError, redis.TimeoutError):
             self.silent_since = self.silent_since or time.monotonic()
             if time.monotonic() - self.silent_since > _SILENCE_SECONDS:
@@ -58,20 +59,21 @@ class RolloutWatch:
             time.sleep(_BLOCK_SECONDS)
             return []
 
-    def _poll(self) -> list[News]:
-        answer = self._base.client.xread({self._base.keys.events(): self._after}, block=int(_BLOCK_SECONDS * 1000))
+    def _poll(self, seconds: float) -> list[News]:
+        block = int(seconds * 1000) or None
+        answer = self._base.client.xread({self._base.keys.events(): self._after}, count=_MOST_NEWS, block=block)
         self.silent_since = None
         entries = [entry for _, stream in cast("list[tuple[str, list[tuple[str, News]]]]", answer) for entry in stream]
         if entries:
             self._after = entries[-1][0]
-        if not entries or time.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
+        if time.monotonic() - self._read_at > (_READ_AGAIN_SECONDS if entries else _BLOCK_SECONDS):
             self._read()
         return [fields for _, fields in entries if fields.get("rollout") == self._rollout]
 
     def _read(self) -> None:
         self._read_at = time.monotonic()
         self.record = self._store.rollout(self._rollout)
-        self.outlook = outlook.read(self._base)
+        self.outlook, self.at = outlook.read(self._base), self._base.now()
         self.runs = live_runs(self._base, self._store, self._rollout)
 
 

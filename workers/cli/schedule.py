@@ -11,11 +11,11 @@ from rich.markup import escape
 
 from config.fleet import Fleet
 from workers import celery, verbs
-from workers.cli import connect, options, output, scheduletable
+from workers.cli import chosen, connect, options, output, scheduletable
 from workers.cli.reports import Exit
 from workers.firing import Firings
 from workers.firingrecord import Due, Firing, Outcome
-from workers.pause import Pause
+from workers.notices import Pause
 from workers.refusals import RefusedError
 from workers.runtime import Base
 from workers.schedule import STANDING, ScheduleRecord, Schedules
@@ -38,7 +38,7 @@ def apply(
 
     Example: stepmark schedule apply fleet.yaml --prune
     """
-    found, base = options.load(fleet), connect.base()
+    found, base = chosen.load(fleet), connect.base()
     said = [*_apply(base, found, dry_run=dry_run), *_others(base, found, prune=prune, dry_run=dry_run)]
     if as_json:
         output.emit({"schedules": said, "dry_run": dry_run})

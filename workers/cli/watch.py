@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import redis
 
 from tasks.failure import RunStatus
 from workers.cli import outlook
-from workers.records import RunRecord
+from workers.cli.words import Run
+from workers.overview import Overview, Overviews
 from workers.runtime import Base
 
 News = Mapping[str, str]
@@ -20,6 +22,9 @@ _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 _READ_AGAIN_SECONDS = 2.0
 _BLOCK_SECONDS = 0.5
 _SILENCE_SECONDS = 60.0
+# So many runs are read again at once, and so much of the news: what is shown does not wait for the rest.
+_PAGE = 500
+_MOST_NEWS = 1000
 
 
 def position(base: Base) -> str:
@@ -31,48 +36,51 @@ def position(base: Base) -> str:
 class Watch:
     """The runs of some environments, one each: when a run hands over to its next one, that one is followed.
 
-    records: by environment, as last read. gone: runs that Redis has forgotten. outlook: as last read.
+    It reads rows of the overview, and only of what has changed: thousands of runs can be followed at once. The others
+    are read again by turns, so that what was missed of the news is made up for.
+
+    runs: by environment, as last seen. gone: runs that Redis has forgotten. outlook: as last read.
     silent_since: on the monotonic clock; when Redis stopped to answer.
     """
 
-    def __init__(self, base: Base, runs: Iterable[str], after: str) -> None:
-        self.records: dict[str, RunRecord] = {}
+    def __init__(self, base: Base, runs: Mapping[str, str], after: str) -> None:
+        self.runs: dict[str, Run] = {}
         self.gone: set[str] = set()
         self.silent_since: float | None = None
         self._base = base
+        self._overviews = Overviews(base.client, base.keys)
         self._after = after
-        self._read_at = 0.0
-        self.outlook = outlook.read(base)
-        self._read(runs)
+        self._followed = dict(runs)
+        self._environments = {run: name for name, run in runs.items()}
+        self._going = dict.fromkeys(runs)
+        self._told: dict[str, str] = {}
+        self._turns = itertools.cycle(tuple(runs))
+        self._look(tuple(runs))
 
     @property
     def over(self) -> bool:
         """Whether none of the runs goes on, as far as Redis still knows them."""
-        return all(self.ended(record) or record.run in self.gone for record in self.records.values())
+        return not self._going
 
     @property
-    def waiting_seconds(self) -> float:
-        """For how long all runs that go on have waited for a worker; 0 if one of them has a worker."""
-        going = [record for record in self.records.values() if not self.ended(record)]
-        if not going or any(record.status is not RunStatus.QUEUED for record in going):
-            return 0.0
-        return min(record.read_at - (record.due_at or record.read_at) for record in going)
+    def at(self) -> float:
+        """The time by Redis, in Unix seconds."""
+        return self._looked_at + time.monotonic() - self._read_at
 
-    def ended(self, record: RunRecord) -> bool:
-        """Whether it has ended, or was lost for so long that it may be resumed."""
-        if record.display is RunStatus.LOST and record.lease_until is not None:
-            settings = self._base.settings
-            return record.read_at > record.free_at(settings.takeover_seconds) + 2 * settings.lease_seconds
-        return record.status in _ENDED
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The environments whose runs go on, if all of them wait for a worker; none if one of them has a worker."""
+        going = tuple(self._going)
+        return going if all(self.runs[name].status == RunStatus.QUEUED for name in going) else ()
 
-    def poll(self) -> list[News]:
-        """What happened to the runs since; waits a moment if it was nothing. `records` are read again as needed.
+    def poll(self, seconds: float = _BLOCK_SECONDS) -> list[News]:
+        """What happened to the runs since; waits so long if it was nothing. `runs` are read again as needed.
 
         Raises:
             redis.RedisError: Redis has not answered for a minute, or refuses.
         """
         try:
-            return self._poll()
+            return self._poll(seconds)
         except (redis.ConnectionError, redis.TimeoutError):
             self.silent_since = self.silent_since or time.monotonic()
             if time.monotonic() - self.silent_since > _SILENCE_SECONDS:
@@ -80,30 +88,92 @@ class Watch:
             time.sleep(_BLOCK_SECONDS)
             return []
 
-    def _poll(self) -> list[News]:
-        answer = self._base.client.xread({self._base.keys.events(): self._after}, block=int(_BLOCK_SECONDS * 1000))
+    def _poll(self, seconds: float) -> list[News]:
+        # Without a pause it must not block: Redis ends that a tenth of a second late.
+        block = int(seconds * 1000) or None
+        answer = self._base.client.xread({self._base.keys.events(): self._after}, count=_MOST_NEWS, block=block)
         self.silent_since = None
         entries = [entry for _, stream in cast("list[tuple[str, list[tuple[str, News]]]]", answer) for entry in stream]
         if entries:
             self._after = entries[-1][0]
-        known = {record.run for record in self.records.values()} | {record.next for record in self.records.values()}
-        news = [fields for _, fields in entries if fields["run"] in known]
-        changed = {fields["run"] for fields in news}
+        news = [fields for _, fields in entries if self._heard(fields)]
+        changed = {fields["environment"]: None for fields in news}
         if time.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
-            self._read_at = time.monotonic()
-            self.outlook = outlook.read(self._base)
-            changed |= {record.run for record in self.records.values() if not self.ended(record)}
-        self._read(changed)
+            changed |= self._next_turn()
+            self._look(tuple(changed))
+        elif changed:
+            self._read(tuple(changed))
         return news
 
-    def _read(self, runs: Iterable[str]) -> None:
-        wanted = set(runs)
-        found = self._base.store.runs(wanted)
-        self.gone |= wanted - found.keys()
-        for record in found.values():
-            self.records[record.environment] = record
-        following = [
-            record.next for record in self.records.values() if record.next and record.status is RunStatus.SUCCEEDED
-        ]
-        for record in self._base.store.runs(following).values():
-            self.records[record.environment] = record
+    def _heard(self, fields: News) -> bool:
+        """Whether it happened to one of the runs; what it says is kept for the display."""
+        if fields["run"] not in self._environments:
+            return False
+        if fields.get("next"):
+            self._environments[fields["next"]] = fields["environment"]
+        said = fields.get("summary", fields.get("note"))
+        if said is not None:
+            self._told[fields["environment"]] = said
+        return True
+
+    def _next_turn(self) -> dict[str, None]:
+        """The environments whose turn it is to be read again."""
+        turn = itertools.islice(self._turns, min(_PAGE, len(self._followed)))
+        return {name: None for name in turn if name in self._going}
+
+    def _look(self, names: Sequence[str]) -> None:
+        """Read these, and those whose worker was lost since."""
+        found = self._read(names)
+        self._read_at, self._looked_at = time.monotonic(), found.at
+        self.outlook = outlook.of(found, self._base.settings)
+        lapsed = {self._environments.get(execution.partition(".")[0]) for execution in found.lapsed}
+        lost = tuple(name for name in lapsed if name in self._going and name not in names)
+        if lost:
+            self._read(lost)
+
+    def _read(self, names: Sequence[str]) -> Overview:
+        found = self._overviews.read(names if 0 < len(names) <= _PAGE else ())
+        rows = {row.environment: row for row in found.rows}
+        for name in names:
+            seen = found.sight(rows[name], self._told.get(name, "")) if name in rows else None
+            if seen and self._is_followed(name, seen.run):
+                self._see(name, seen)
+            else:
+                self._read_run(name)
+        return found
+
+    def _is_followed(self, name: str, run: str) -> bool:
+        """Whether this is the run that is followed in the environment, or the one that it has handed over to."""
+        before = self.runs.get(name)
+        if before and run == before.next:
+            self._followed[name] = run
+        return run == self._followed[name]
+
+    def _read_run(self, name: str) -> None:
+        """The run that is followed in an environment where another one goes on by now, or that Redis has forgotten."""
+        run, before = self._followed[name], self.runs.get(name)
+        found = self._base.store.runs([run]).get(run)
+        if found is None:
+            self._going.pop(name, None)
+            if before is None or before.next != run:
+                self.gone.add(run)
+            return
+        self._see(name, found)
+        if found.next and found.status == RunStatus.SUCCEEDED:
+            self._followed[name] = found.next
+            self._read_run(name)
+
+    def _see(self, name: str, run: Run) -> None:
+        self.runs[name] = run
+        self._environments |= dict.fromkeys(filter(None, (run.run, run.next)), name)
+        if self._ended(run):
+            self._going.pop(name, None)
+        else:
+            self._going[name] = None
+
+    def _ended(self, run: Run) -> bool:
+        """Whether it has ended, or was lost for so long that it may be resumed."""
+        if run.display == RunStatus.LOST and run.lease_until is not None:
+            settings = self._base.settings
+            return run.read_at > run.free_at(settings.takeover_seconds) + 2 * settings.lease_seconds
+        return run.status in _ENDED

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
 
 from tasks.environment import State
 from tasks.failure import FailureContext, RunStatus
-from workers.records import DriftMark, EnvironmentRecord, RunRecord
+from workers.overview import Sight, Standing
+
+if TYPE_CHECKING:  # who looks from afar need not import them
+    from workers.records import DriftMark, EnvironmentRecord, RunRecord
+
+Run: TypeAlias = "RunRecord | Sight"
+"""A run as it is kept, or as it is seen from afar."""
 
 _COLOURS = {"failed": "red", "lost": "red", "succeeded": "green", "running": "cyan"}
 _COLOURS |= dict.fromkeys(("cancelled", "waiting"), "yellow")
@@ -35,34 +43,51 @@ def moment(at: float | None) -> str:
     return "-" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def place(record: RunRecord) -> str:
+def place(record: Run) -> str:
     """Where a run is: `provision 5/9 opentofu-apply`; its workflow alone once it has ended well."""
-    if record.status is RunStatus.SUCCEEDED:
+    if record.status == RunStatus.SUCCEEDED:
         return f"{record.workflow} {record.total}/{record.total}"
     if record.index is None:
         return f"{record.workflow} 0/{record.total}"
     return f"{record.workflow} {record.index}/{record.total} {record.step}"
 
 
-def status(record: RunRecord, *, timed: bool = True) -> str:
-    """A run's status with its colour; `(partial)` if a step was not possible; if timed, how long it has been queued."""
-    word = record.display.value
-    text = word + (" (partial)" if record.partial else "")
-    if timed and record.display is RunStatus.QUEUED and record.due_at:
-        text = f"{word} {span(record.read_at - record.due_at)}"
+def plain_status(record: Run, *, timed: bool = True) -> str:
+    """A run's status; if timed, how long it has been queued; `(partial)` if a step was not possible."""
+    if timed and record.display == RunStatus.QUEUED and record.due_at:
+        return f"{record.display} {span(record.read_at - record.due_at)}"
+    return f"{record.display} (partial)" if record.partial else str(record.display)
+
+
+def status(record: Run, *, timed: bool = True) -> str:
+    """The same with its colour."""
+    word, text = str(record.display), plain_status(record, timed=timed)
     colour = "yellow" if record.partial and word == "succeeded" else _COLOURS.get(word)
     return f"[{colour}]{text}[/]" if colour else text
 
 
-def state(record: EnvironmentRecord) -> str:
-    """An environment's state with its colour, and what else is to be known of it."""
+def plain_state(record: EnvironmentRecord | Standing) -> str:
+    """An environment's state, and what else is to be known of it."""
     marks = ", ".join(word for word, holds in (("partial", record.partial), ("drifted", record.drift)) if holds)
-    text = record.state.value + (f" ({marks})" if marks else "")
-    if record.state.value.endswith("-failed"):
+    return f"{record.state} ({marks})" if marks else str(record.state)
+
+
+def state(record: EnvironmentRecord | Standing) -> str:
+    """The same with its colour."""
+    text = plain_state(record)
+    if record.state.endswith("-failed"):
         return f"[red]{text}[/]"
     if record.state in _GOOD_STATES:
-        return f"[{'yellow' if marks else 'green'}]{text}[/]"
+        return f"[{'yellow' if record.partial or record.drift else 'green'}]{text}[/]"
     return text
+
+
+def seen_at(record: Run, at: float) -> Run:
+    """The run, looked at a moment later."""
+    if isinstance(record, Sight):
+        return replace(record, read_at=at)
+    later: RunRecord = record.model_copy(update={"read_at": at})
+    return later
 
 
 def drift(mark: DriftMark) -> str:
@@ -71,14 +96,14 @@ def drift(mark: DriftMark) -> str:
     return f"drifted since {moment(mark.since)}: {counts}: {mark.summary}"
 
 
-def began(record: RunRecord) -> float:
+def began(record: Run) -> float:
     """Unix time at which a run began: its first step's start, else that step was due, else it was written down."""
     return record.started_at or record.begun_at or record.created_at
 
 
-def since(record: RunRecord) -> float:
+def since(record: Run) -> float:
     """Unix time at which what the run is doing now began, or at which it ended."""
-    if record.display is RunStatus.LOST and record.lease_until:
+    if record.display == RunStatus.LOST and record.lease_until:
         return record.lease_until
     return record.ended_at or record.step_started_at or record.due_at or record.created_at
 

@@ -19,8 +19,10 @@ local function answered(script, nonce)
   return nil
 end
 
+-- What a script ends with that has changed something.
 local function answer(script, nonce, words)
   redis.call('HSET', run, 'nonce:' .. script, nonce, 'answer:' .. script, cjson.encode(words))
+  show(environment)
   return words
 end
 

@@ -1,7 +1,7 @@
 -- fail: a run's step ends badly, at the place that its context speaks of; the first one wins. The run ends, or waits for its retry.
 -- KEYS 13 next run (or the run), 14 server
 -- ARGV 1 nonce, 2 request as JSON: token, epoch, index, execution ('' it was due and never started), status, context as JSON, kind, summary, trace,
---      retry: seconds until it is tried again ('' never), uncertain: nobody knows what the step has done,
+--      retry: seconds until it is tried again ('' never), most: how often at most, uncertain: nobody knows what the step has done,
 --      hold: seconds in which its tools may still be ending, patience: only if its lease lapsed so many seconds ago ('' at once), retention in seconds
 -- Answer: ok STATUS, of a run that has ended [ROLLOUT] | gone | already STATUS | stale WHY | held SECONDS
 local nonce, request = ARGV[1], cjson.decode(ARGV[2])
@@ -31,7 +31,7 @@ if request.hold > 0 and get(environment, 'run') == id then redis.call('HSET', en
 if request.retry ~= '' and redis.call('HEXISTS', cancels, id) == 0 then
   local due_at = at + math.max(request.retry, request.hold)
   remember(index, {kind = request.kind, summary = request.summary, trace_id = request.trace}, at)
-  redis.call('HSET', run, 'status', 'waiting', 'execution', '', 'due_at', due_at)
+  redis.call('HSET', run, 'status', 'waiting', 'execution', '', 'due_at', due_at, 'most', request.most)
   redis.call('HINCRBY', run, (request.kind == 'worker-lost' and 'taken:' or 'retried:') .. index, 1)
   redis.call('ZREM', leases, execution)
   redis.call('ZREM', due, id)

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.model import Model
 from config.names import Matching
-from config.parameters import Model
 
 # IPv6 may begin and end with colons.
 _Address = Annotated[

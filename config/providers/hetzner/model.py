@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.model import Model
 from config.names import Matching
-from config.parameters import Model
 from config.secrets import SecretRef
 
 _Word = Annotated[str, Matching(r"[a-z0-9][a-z0-9._-]*", "a name as Hetzner gives it", 63)]

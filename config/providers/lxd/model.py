@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.model import Model
 from config.names import Matching
-from config.parameters import Model
 
 _Word = Annotated[str, Matching(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a name as LXD takes it", 63)]
 _Image = Annotated[str, Matching(r"[A-Za-z0-9][A-Za-z0-9:/._-]*", "an image as LXD names it, as ubuntu:24.04")]

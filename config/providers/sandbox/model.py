@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from config.parameters import Model
+from config.model import Model
 
 
 class Sandbox(Model):

@@ -199,9 +199,9 @@ def test_a_run_that_redis_has_forgotten_is_said_to_be_gone(
     """Redis is emptied while the command waits: it ends, and says why."""
     polled = watch.Watch.poll
 
-    def emptied(self: watch.Watch) -> object:
+    def emptied(self: watch.Watch, seconds: float) -> object:
         base.client.flushdb()
-        return polled(self)
+        return polled(self, seconds)
 
     monkeypatch.setattr(watch.Watch, "poll", emptied)
 
@@ -217,13 +217,18 @@ def test_no_worker_is_said(stepmark: Stepmark, fleet: Fleet, monkeypatch: pytest
     told: list[str] = []
 
     class Shown:
+        redrawn = True
+
         def __enter__(self) -> Shown:
             return self
 
         def __exit__(self, *_: object) -> None:
             return None
 
-        def update(self, _news: object, view: View) -> None:
+        def tell(self, _news: object) -> None:
+            return None
+
+        def show(self, view: View) -> None:
             told.append(view.warning)
             if view.warning:
                 raise KeyboardInterrupt

@@ -13,7 +13,7 @@ from config.providers import registry
 
 MODEL = """
 from typing import Literal
-from config.parameters import Model
+from config.model import Model
 
 class Moon(Model):
     name: Literal["{name}"]

@@ -156,6 +156,20 @@ def test_a_narrow_terminal_cuts_nothing(width: int) -> None:
     assert {"web-1", "(partial)", "12", "min"} <= set(shown.split())
 
 
+def test_of_many_only_some_that_went_badly_are_explained() -> None:
+    shown = io.StringIO()
+    good = [GOOD] * 9000
+    bad = [Outcome(f"web-{number}", BAD.record, BAD.run, None) for number in range(1000)]
+
+    outcomes.show([*good, *bad], Console(file=shown, width=200))
+
+    lines = shown.getvalue().splitlines()
+    assert lines[0] == "10000 environments: 9000 succeeded, 1000 failed"
+    assert [line.split()[0] for line in lines[2:22]] == [f"web-{number}" for number in range(20)]
+    assert lines[-1].startswith("and 980 more that did not go well: `stepmark status --state failed --all`")
+    assert len(lines) < 250
+
+
 def test_drift_is_shown_with_what_to_do_about_it() -> None:
     shown = io.StringIO()
     outcomes.show([DRIFTED, OF_BEFORE], Console(file=shown, width=200))

@@ -10,12 +10,12 @@ from tasks.workflows import WORKFLOWS
 from tests.unit.workers.cli.test_outcomes import failed, run
 from workers.cli import outlook
 from workers.cli.outlook import Outlook
-from workers.pause import Pause
+from workers.notices import Pause
 from workers.records import RunRecord
 
 NAMES = tuple(step.name for step in WORKFLOWS["provision"].steps)
 PAUSED = Pause(by="ann@desk", reason="", at=0.0)
-AROUND = Outlook(takeover_seconds=11.0, takeovers=3)
+AROUND = Outlook(takeover_seconds=11.0)
 BEFORE = EarlierAttempt(attempt=1, at=1.0, kind=Kind.QUOTA, summary="too many", trace_id="t")
 
 
@@ -24,12 +24,12 @@ def at_step(status: RunStatus, **more: object) -> RunRecord:
     return run(status, names=NAMES, queues=["tools"] * 9, total=9, index=1, step=NAMES[0], **more)
 
 
-def waiting(kind: Kind = Kind.QUOTA) -> RunRecord:
+def waiting(kind: Kind = Kind.QUOTA, most: int | None = 3) -> RunRecord:
     """Tried again in 12 seconds."""
     failure = failed().failure
     assert failure is not None
     told = failure.model_copy(update={"error_kind": kind})
-    return at_step(RunStatus.WAITING, failure=told, retried=1, taken=2, due_at=212.0)
+    return at_step(RunStatus.WAITING, failure=told, retried=1, taken=2, most=most, due_at=212.0)
 
 
 LOST = at_step(RunStatus.RUNNING, worker="w1", lease_until=195.0)
@@ -41,12 +41,18 @@ LOST = at_step(RunStatus.RUNNING, worker="w1", lease_until=195.0)
         (AROUND, waiting(), "attempt 2/3 in 12 s: quota", "attempt 2/3 in 12 s: quota: too slow"),
         (
             AROUND,
-            waiting(Kind.WORKER_LOST),
+            waiting(Kind.WORKER_LOST, 4),
             "attempt 3/4 in 12 s: worker-lost",
             "attempt 3/4 in 12 s: worker-lost: too slow",
         ),
         (
-            Outlook(PAUSED, takeovers=3),
+            AROUND,
+            waiting(most=None),
+            "attempt 2 in 12 s: quota",
+            "attempt 2 in 12 s: quota: too slow",
+        ),
+        (
+            Outlook(PAUSED),
             waiting(),
             "attempt 2/3 when all goes on: quota",
             "attempt 2/3 when all goes on: quota: too slow",

@@ -81,7 +81,8 @@ def test_lines_warn_once() -> None:
     shown = io.StringIO()
     with Lines(Console(file=shown, width=200)) as lines:
         for _ in range(2):
-            lines.update([EVENT | {"event": "launched", "user": "me"}], View([], Outlook(), "no worker"))
+            lines.tell([EVENT | {"event": "launched", "user": "me"}])
+            lines.show(View([], Outlook(), 200.0, "no worker"))
 
     assert shown.getvalue().splitlines() == [
         "12:00:01 web-1 provision: launched by me",
@@ -96,17 +97,50 @@ def test_the_table_shows_what_needs_a_look_first_and_counts_the_rest() -> None:
     records = [run(RunStatus.QUEUED, environment=f"web-{number}", due_at=20.0) for number in range(10)]
     records.append(failed())
     records.append(run(RunStatus.RUNNING, environment="slow", step_started_at=195.0, lease_until=300.0))
-    view = View(records, Outlook(), "is a worker running?")
+    view = View(records, Outlook(), 200.0, "is a worker running?")
     with LiveTable(console) as table:
-        table.update([], view)
+        table.show(view)
         console.print(table._draw(view))
 
     text = shown.getvalue()
     rows = [line.split() for line in text.splitlines() if line.startswith(("web", "slow"))]
     assert [row[0] for row in rows[:3]] == ["web-1", "slow", "web-0"]
+    assert "12 runs: 10 queued, 1 failed, 1 running" in text
     assert "and 9 queued" in text
     assert "is a worker running?" in text
     assert "queued 3m" in text
+
+
+def test_a_thousand_runs_take_no_more_room_than_the_terminal_has() -> None:
+    """Of those that failed the latest are seen."""
+    console = Console(file=io.StringIO(), width=120, height=24, force_terminal=True, color_system=None)
+    records = [failed().model_copy(update={"environment": f"web-{at}", "ended_at": float(at)}) for at in range(1000)]
+    view = View(records, Outlook(), 2000.0, "is a worker running?")
+    with LiveTable(console) as table:
+        lines = console.render_lines(table._draw(view), pad=False)
+
+    assert len(lines) <= 24
+    assert "".join(segment.text for segment in lines[2]).startswith("web-999 ")
+
+
+def test_what_happens_is_seen_at_once_and_drawing_takes_a_part_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    pace = progress.Pace()
+    assert pace.left_seconds <= 0
+    with pace.drawing():
+        clock[0] += 0.2
+
+    still = pace.left_seconds
+    pace.stale = True
+
+    assert (still, pace.left_seconds) == (pytest.approx(0.5), pytest.approx(0.2))
+    clock[0] += 0.21
+    assert pace.left_seconds <= 0
+    with pace.drawing():
+        pass
+    pace.stale = True
+    assert pace.left_seconds == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,125 @@
+"""`status`: imports little, and reads rows instead of records, so that a fleet is looked at in a moment."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+
+from config import settings as settings_module
+from tasks.errors import Kind
+from workers import connection
+from workers.cli import lazy, options, outlook, summary, wanted, words
+from workers.cli.outlook import Outlook
+from workers.cli.wanted import Wanted
+from workers.firingrecord import Firing
+from workers.keys import Keys
+from workers.overview import Overview, Overviews
+
+# More environments are summed up.
+_MOST_SHOWN = 50
+_MOST_LEFT_OUT = 5
+
+SomeEnvironments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ENV...]", help="Default: all.", autocompletion=options.complete_environment),
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show the runs that go on, until they have ended.")]
+Each = Annotated[bool, typer.Option("--all", help="One line an environment, however many there are.")]
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", metavar="STATE", help="Only in this state, or with a run in it (repeatable)."),
+]
+Steps = Annotated[
+    list[str] | None, typer.Option("--step", metavar="STEP", help="Only whose run is at this step (repeatable).")
+]
+Kinds = Annotated[
+    list[Kind] | None, typer.Option("--kind", metavar="KIND", help="Only with a failure of this kind (repeatable).")
+]
+
+
+def status(
+    environments: SomeEnvironments = None,
+    follow: Follow = False,
+    each: Each = False,
+    state: States = None,
+    step: Steps = None,
+    kind: Kinds = None,
+    group: options.Group = None,
+    label: options.Label = None,
+    as_json: options.Json = False,
+) -> int:
+    """List environments: their state, where their run is, and how the last one failed. Of many, a summary.
+
+    Example: stepmark status web-1 web-2 --follow
+
+    Example: stepmark status --state failed --step wait-ssh-connectivity --all
+    """
+    asked = Wanted(
+        names=tuple(dict.fromkeys(environments or ())),
+        states=wanted.states(state or ()),
+        steps=frozenset(step or ()),
+        kinds=frozenset(map(str, kind or ())),
+        groups=frozenset(group or ()),
+        labels=options.labels(label),
+    )
+    settings = settings_module.load()
+    overviews = Overviews(connection.connect(settings), Keys(settings.key_prefix))
+    if follow:
+        lazy.module("fleet").follow(asked, as_json=as_json)
+    found = asked.look(overviews)
+    _see_all_named(asked, found)
+    if as_json:
+        lazy.module("fleet").emit(found)
+    else:
+        _print(found, outlook.of(found, settings), asked, each=each)
+    return 0
+
+
+def _see_all_named(asked: Wanted, found: Overview) -> None:
+    """Every environment that is named must be there.
+
+    Raises:
+        NotFoundError, RefusedError: one was never launched, is gone since, or is another version's.
+    """
+    if asked.names and len(found.rows) < len(asked.names):
+        base = lazy.module("connect").base()
+        for name in asked.names:
+            base.store.environment(name)
+
+
+def _print(found: Overview, around: Outlook, asked: Wanted, *, each: bool) -> None:
+    if each or len(found.rows) > _MOST_SHOWN:
+        paused = [f"{outlook.words(around.paused)}; `stepmark unpause` goes on.", ""] if around.paused else []
+        lines = summary.each(found, around, found.rows) if each else summary.lines(found, around)
+        _write([*paused, *lines])
+    elif found.rows:
+        lazy.module("table").show(found, around)
+    elif asked.everything:
+        print("There are no environments yet: `stepmark up` makes the first.", file=sys.stderr)
+    else:
+        print("No environment is as you asked.", file=sys.stderr)
+    shown = {row.environment for row in found.rows}
+    for line in _left_out(found, shown):
+        print(line, file=sys.stderr)
+
+
+def _write(lines: Iterable[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _left_out(found: Overview, shown: set[str]) -> list[str]:
+    """What the last firings of schedules did not launch: nobody was there to be told."""
+    said = []
+    for text in found.firings:
+        firing = Firing.model_validate_json(text)
+        left_out = ({"everything": firing.reason} if firing.reason else {}) | dict(firing.left_out)
+        names = [name for name in left_out if name in shown or firing.reason or not shown]
+        at = words.moment(firing.fired_at)
+        what = f"schedule {firing.schedule} left out"
+        said += [f"{what} {name} at {at}: {left_out[name]}" for name in names[:_MOST_LEFT_OUT]]
+        if len(names) > _MOST_LEFT_OUT:
+            said.append(f"{what} {len(names) - _MOST_LEFT_OUT} more at {at}")
+    return said

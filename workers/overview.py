@@ -1,0 +1,271 @@
+"""Overview: the whole fleet at a glance, in one round trip, from one row an environment."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from operator import itemgetter
+from typing import Any, NamedTuple, cast
+
+import redis
+
+from tasks.failure import RunStatus
+from tasks.identity import SCHEMA
+from workers.beats import SILENT_SECONDS
+from workers.connection import Script
+from workers.keys import Keys
+from workers.refusals import other_schema
+
+logger = logging.getLogger(__name__)
+
+_PAGE = 500
+_SCHEMA = str(SCHEMA)
+_OURS = ("", _SCHEMA)
+_MOST_NAMED = 5
+
+
+class Row(NamedTuple):
+    """What `row.lua` says of an environment and of its run, as text; empty where there is nothing to say.
+
+    run: the live one, else the last one that can be resumed. status: as shown, `lost` too.
+    execution: of the step that runs. kind: of the run's failure. again: of the last attempt of its step before.
+    """
+
+    environment: str
+    schema: str
+    state: str
+    state_partial: str
+    updated_at: str
+    run: str
+    epoch: str
+    workflow: str
+    step_index: str
+    total: str
+    step: str
+    status: str
+    attempt: str
+    partial: str
+    execution: str
+    worker: str
+    due_at: str
+    step_started_at: str
+    started_at: str
+    created_at: str
+    ended_at: str
+    ending_seconds: str
+    next: str
+    most: str
+    kind: str
+    retried: str
+    taken: str
+    again: str
+    run_schema: str
+    drifted: str
+    begun_at: str
+
+
+_FIELDS = len(Row._fields) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A run as it is seen from afar: what a row says of it, under the names that `RunRecord` has for it.
+
+    told: what its failure or its last step has said, where that was heard of.
+    """
+
+    environment: str
+    run: str
+    epoch: int
+    workflow: str
+    index: int | None
+    total: int
+    step: str
+    status: str
+    attempt: int
+    partial: bool
+    worker: str
+    due_at: float | None
+    step_started_at: float | None
+    started_at: float | None
+    begun_at: float | None
+    created_at: float
+    ended_at: float | None
+    ending_seconds: float
+    next: str
+    most: int | None
+    kind: str
+    retried: int
+    taken: int
+    again: str
+    lease_until: float | None
+    read_at: float
+    told: str = ""
+
+    @property
+    def display(self) -> str:
+        """The status as shown."""
+        return self.status
+
+    @property
+    def live(self) -> bool:
+        """Whether the run still holds its environment."""
+        return self.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING, RunStatus.LOST)
+
+    def free_at(self, takeover_seconds: float) -> float:
+        """When a lost run may be taken over: by our settings or by its worker's, whichever is later."""
+        return (self.lease_until or self.read_at) + max(takeover_seconds, self.ending_seconds)
+
+
+class Standing(NamedTuple):
+    """An environment as it is seen from afar: what a row says of it, under the names that `EnvironmentRecord` has."""
+
+    name: str
+    state: str
+    partial: bool
+    drift: bool
+    updated_at: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A look at the fleet, or at the environments that were asked for. at: Unix seconds, by Redis.
+
+    lapsed: executions whose lease has lapsed, and when. workers: how many live. paused: the pause that all is in, as
+    JSON, or empty. firings: the last one of each schedule, as JSON.
+    """
+
+    at: float
+    rows: tuple[Row, ...]
+    lapsed: Mapping[str, float]
+    workers: int
+    paused: str
+    firings: tuple[str, ...]
+
+    def sight(self, row: Row, told: str = "") -> Sight | None:
+        """The run in a row; None: there is none, or another version keeps it in another way."""
+        if not row.run or row.run_schema != _SCHEMA:
+            return None
+        return Sight(
+            environment=row.environment,
+            run=row.run,
+            epoch=int(row.epoch),
+            workflow=row.workflow,
+            index=int(row.step_index) if row.step_index else None,
+            total=int(row.total),
+            step=row.step,
+            status=row.status,
+            attempt=int(row.attempt or 0),
+            partial=row.partial == "1",
+            worker=row.worker,
+            due_at=_number(row.due_at),
+            step_started_at=_number(row.step_started_at),
+            started_at=_number(row.started_at),
+            begun_at=_number(row.begun_at),
+            created_at=float(row.created_at),
+            ended_at=_number(row.ended_at),
+            ending_seconds=float(row.ending_seconds or 0),
+            next=row.next,
+            most=int(row.most) if row.most else None,
+            kind=row.kind,
+            retried=int(row.retried or 0),
+            taken=int(row.taken or 0),
+            again=row.again,
+            lease_until=self.lapsed.get(row.execution),
+            read_at=self.at,
+            told=told,
+        )
+
+
+def standing(row: Row) -> Standing:
+    """The environment in a row."""
+    return Standing(row.environment, row.state, row.state_partial == "1", row.drifted == "1", float(row.updated_at))
+
+
+class Overviews:
+    """Reads the overview, and makes it right where it is not. Every method raises redis.RedisError."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+        self._read, self._correct = Script(client, "overview"), Script(client, "correct", shows=True)
+
+    def read(self, names: Sequence[str] = ()) -> Overview:
+        """A look at these environments, or at all, by name. Those that are not there are left out."""
+        count, found = self._look(names)
+        if len(found.rows) != (len(set(names)) if names else count):
+            self.correct(names or self._unseen(found))
+            found = self._look(names)[1]
+        foreign = {row for row in found.rows if row.schema not in _OURS}
+        _tell(sorted(foreign))
+        ours = (row for row in found.rows if row not in foreign) if foreign else found.rows
+        return replace(found, rows=tuple(sorted(ours, key=itemgetter(0))))
+
+    def around(self) -> Overview:
+        """A look at what lies around all environments, and at none of them."""
+        return self._look(("",))[1]
+
+    def correct(self, names: Sequence[str]) -> int:
+        """Make the rows of these environments agree with their records; how many did not."""
+        wrong = 0
+        for page in _pages(names):
+            keys = (self._keys.overview(), self._keys.environments(), *map(self._keys.environment, page))
+            wrong += self._correct(keys, *page)
+        return wrong
+
+    def declared(self, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        """What was declared of environments when they were last launched, as JSON values."""
+        pipe = self._client.pipeline(transaction=False)
+        for name in names:
+            pipe.hget(self._keys.environment(name), "spec")
+        specs = cast("list[str | None]", pipe.execute())
+        return {name: json.loads(spec) for name, spec in zip(names, specs, strict=True) if spec}
+
+    def _unseen(self, found: Overview) -> tuple[str, ...]:
+        """Environments without a row, and rows without an environment: an older version has been at work."""
+        names = cast("set[str]", self._client.smembers(self._keys.environments()))
+        return tuple(names ^ {row.environment for row in found.rows})
+
+    def _look(self, names: Sequence[str]) -> tuple[int, Overview]:
+        """How many environments there are, and what the overview says."""
+        keys = self._keys
+        places = (keys.overview(), keys.environments(), keys.leases(), keys.workers(), keys.paused(), keys.schedules())
+        at, count, rows, good, lapsed, workers, paused, firings = self._read(places, SILENT_SECONDS, *names)
+        leases = set(good.split("\n"))
+        found = tuple(_row(name, text, leases) for name, text in _pairs(rows.split("\n")) if text)
+        since = {execution: float(until) for execution, until in _pairs(lapsed.split("\n"))}
+        return count, Overview(float(at), found, since, workers, paused, tuple(firings))
+
+
+def _row(name: str, text: str, leases: set[str]) -> Row:
+    fields = text.split("\t")
+    if len(fields) != _FIELDS:  # another version has written it
+        fields = [*fields, *[""] * _FIELDS][:_FIELDS]
+    row = Row._make((name, *fields))
+    return row._replace(status="lost") if row.status == "running" and row.execution not in leases else row
+
+
+def _tell(foreign: Sequence[Row]) -> None:
+    """Say which environments another version keeps in another way: they must not hide all the others."""
+    for row in foreign[:_MOST_NAMED]:
+        refusal = other_schema(f"environment {row.environment}", row.schema)
+        logger.warning("%s; %s", refusal, refusal.advice)
+    if len(foreign) > _MOST_NAMED:
+        logger.warning("So are %d more environments", len(foreign) - _MOST_NAMED)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def _pairs(words: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
+    return zip(words[::2], words[1::2], strict=False)
+
+
+def _pages(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    left = iter(names)
+    while page := tuple(islice(left, _PAGE)):
+        yield page
