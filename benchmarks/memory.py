@@ -111,7 +111,7 @@ def walk(ground: Ground, spec: EnvironmentSpec, workflow: str, *, fails: str = "
     record, keys = ground.runtime.store.run(place.run), ground.runtime.keys
     if workflow == "provision":
         ground.note("record", keys.environment(spec.name))
-        ground.found["message"].append(ground.runtime.client.memory_usage("tools", samples=0) or 0)
+        ground.found["message"].append(ground.runtime.client.memory_usage(keys.queue("tools"), samples=0) or 0)
     for index, step in enumerate(record.names, 1):
         identity = StepIdentity(**_place(place), step=step, index=index, total=record.total)
         execution = ground.runtime.tracker.start(identity, "tools-1@worker-1.example.org")
@@ -120,7 +120,7 @@ def walk(ground: Ground, spec: EnvironmentSpec, workflow: str, *, fails: str = "
             _fail(ground, place.run)
             break
         ground.runtime.tracker.end(execution, _done(ground, execution))
-    ground.runtime.client.delete("tools", "wait")
+    ground.runtime.client.delete(keys.queue("tools"), keys.queue("wait"))
     what = f"failed {workflow}" if fails else workflow
     ground.note(what, keys.run(place.run), keys.run_events(place.run), keys.log(place.run))
     return place.run

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from config import endpoint
 from config.settings import Settings
 
 _SETTINGS: Mapping[str, Any] = MappingProxyType(
@@ -47,13 +48,15 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
 
 def build(settings: Settings) -> dict[str, Any]:
     """The configuration of the app for these settings."""
-    url = settings.redis_url.get_secret_value()
+    found = endpoint.broker(settings)
+    options = {**_SETTINGS["broker_transport_options"], **found["broker_transport_options"]}
     return {
         **_SETTINGS,
-        "broker_url": url,
+        **found,
+        "broker_transport_options": options,
         "beat_max_loop_interval": settings.beat_look_seconds,
         # Beat gives RedBeat a connection of ours; these keep it from complaining.
-        "redbeat_redis_url": url,
+        "redbeat_redis_url": settings.redis_url.get_secret_value(),
         "redbeat_redis_options": {},
         "redbeat_key_prefix": f"{settings.key_prefix}:beat:",
     }

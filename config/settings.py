@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from config.secrets import SecretRef
 
 _SECONDS_A_DAY = 86_400
 _PREFIX = "STEPMARK_"
+_ADDRESS = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?")
 
 
 class Settings(BaseModel):
@@ -25,7 +27,23 @@ class Settings(BaseModel):
     redis_password_file: Path | None = Field(
         None, description="The password to put into redis_url, if it is kept in a file of its own."
     )
-    key_prefix: str = Field("stepmark", pattern=r"^[a-z0-9:_-]+$", description="Begins every key of ours in Redis.")
+    redis_ca_file: Path | None = Field(
+        None, description="Who may vouch for Redis's certificate (rediss://); unset: whom the system trusts."
+    )
+    redis_cert_file: Path | None = Field(None, description="Our own certificate, if Redis asks for one.")
+    redis_key_file: Path | None = Field(None, description="The private key of redis_cert_file, if not in that file.")
+    redis_verify: Literal["full", "chain", "none"] = Field(
+        "full", description="What must be right of Redis's certificate: chain and host name, the chain only, nothing."
+    )
+    redis_sentinels: str | None = Field(
+        None, description="HOST:PORT,…: Sentinels that know where Redis is. The URL's host is the master's name there."
+    )
+    redis_sentinel_password_file: Path | None = Field(
+        None, description="The password that the Sentinels themselves ask for, if they do."
+    )
+    key_prefix: str = Field(
+        "stepmark", pattern=r"^[a-z0-9:_-]+$", description="Begins every key in Redis, the broker's too."
+    )
     encryption_key_file: Path = Field(
         Path("~/.config/stepmark/encryption.key"),
         description="Encrypts workspaces and OpenTofu state. One key a line; the first encrypts, all decrypt.",
@@ -71,6 +89,29 @@ class Settings(BaseModel):
             raise ValueError("is no Redis URL: write it as redis://[USER:PASSWORD@]HOST[:PORT][/NUMBER]")
         return value
 
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @classmethod
+    def _for_tls(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value and not _given(info, "redis_url").startswith("rediss:"):
+            raise ValueError("is of use with TLS only: begin the Redis URL with rediss://")
+        return value
+
+    @field_validator("redis_sentinels")
+    @classmethod
+    def _addresses(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if not all(_ADDRESS.fullmatch(part) for part in value.split(",")):
+            raise ValueError("is no list of addresses: write it as HOST[:PORT],HOST[:PORT]")
+        if urlsplit(_given(info, "redis_url")).port:
+            raise ValueError("with Sentinels, the host in the Redis URL is the master's name, and has no port")
+        return value
+
+    @property
+    def broker_prefix(self) -> str:
+        """Begins every key and every channel of the broker's: queues, bindings, events, orders to workers."""
+        return f"{self.key_prefix}:broker:"
+
     @property
     def retention_seconds(self) -> int:
         """How long runs, logs and traces are kept."""
@@ -97,6 +138,12 @@ class Settings(BaseModel):
         return self.lease_seconds + self.takeover_seconds
 
 
+def _given(info: ValidationInfo, name: str) -> str:
+    """A secret that was read before; empty if it could not be used, which is said of that one."""
+    found = info.data.get(name)
+    return found.get_secret_value() if isinstance(found, SecretStr) else ""
+
+
 @lru_cache(maxsize=1)
 def load() -> Settings:
     """The settings of this process, the Redis password put into its URL.
@@ -105,7 +152,15 @@ def load() -> Settings:
         pydantic.ValidationError: a variable cannot be read.
         config.errors.SecretError: the password's file cannot be read.
     """
-    settings = Settings()
+    return complete(Settings())
+
+
+def complete(settings: Settings) -> Settings:
+    """The settings with the Redis password put into its URL, if it is in a file of its own.
+
+    Raises:
+        config.errors.SecretError: the password's file cannot be read.
+    """
     if settings.redis_password_file is None:
         return settings
     password = SecretRef(reference=f"file:{settings.redis_password_file.expanduser()}").resolve()

@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
+from config import endpoint
 from config.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -42,9 +44,8 @@ def connect(settings: Settings, *, patient: bool = False, hurried: bool = False)
     seconds = _SOCKET_SECONDS
     if hurried:
         retries, seconds = _HURRIED_RETRIES, _HURRIED_SOCKET_SECONDS
-    client: redis.Redis = redis.Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        decode_responses=True,
+    return client(
+        settings,
         socket_timeout=seconds,
         socket_connect_timeout=seconds,
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
@@ -52,7 +53,17 @@ def connect(settings: Settings, *, patient: bool = False, hurried: bool = False)
         max_connections=10_000,  # a thread pool of 1,000 asks for as many at once
         health_check_interval=30,
     )
-    return client
+
+
+def client(settings: Settings, **options: Any) -> redis.Redis:
+    """A client with redis-py's `options`. Behind Sentinels, each new connection asks them where the master is now."""
+    at = endpoint.of(settings)
+    if not at.sentinels:
+        return redis.Redis.from_url(at.url, decode_responses=True, **at.tls, **options)
+    options |= {"db": at.database, "ssl": bool(at.tls), **at.login, **at.tls}
+    sentinels = Sentinel(at.sentinels, sentinel_kwargs=dict(at.sentinel))  # type: ignore[no-untyped-call]
+    found: redis.Redis = sentinels.master_for(at.master, decode_responses=True, **options)  # type: ignore[no-untyped-call]
+    return found
 
 
 def insist(call: Callable[[], T], seconds: float) -> T:

@@ -7,9 +7,6 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, cast
 
 import redis
 from celery import Celery
@@ -22,41 +19,23 @@ from tasks.equipment import Item
 from tasks.errors import StepmarkError
 from tasks.sandbox import ladder
 from tasks.sandbox.ladder import Lack, Rung
-from workers import connection, crypto, readiness, runtime, verbs
+from workers import crypto, readiness, redischeck, runtime, verbs
+from workers.checks import Check, Verdict
 from workers.registry import Condition, Registry, WorkerRecord
 from workers.runtime import Base
 from workers.schedule import Schedules
 
-_OLDEST_REDIS = (6, 2)
 _FLEET = "workers' equipment"
 _VERSION_SECONDS = 20.0
 # OpenTofu would look for updates, and warn of a configuration file that is not there.
 _QUIET = {"CHECKPOINT_DISABLE": "1", "TF_CLI_CONFIG_FILE": os.devnull}
 
 
-class Verdict(StrEnum):
-    """How a check ended. missing: Stepmark needs it here. limited: it goes on, with less."""
-
-    OK = "ok"
-    LIMITED = "limited"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at. detail: what was found. advice: how to get it, or what follows."""
-
-    name: str
-    verdict: Verdict
-    detail: str
-    advice: str = ""
-
-
 def examine(settings: Settings, app: Celery, fleet: Fleet | None) -> tuple[Check, ...]:
     """All checks; each looks for itself, and none raises. fleet: whether the workers have what it needs."""
     return (
         *(_python(), _tofu(settings), *_programs(settings)),
-        *(*_redis(settings), _key(settings), *_workers(settings, app, fleet), *_sandbox()),
+        *(*redischeck.examine(settings), _key(settings), *_workers(settings, app, fleet), *_sandbox()),
     )
 
 
@@ -96,53 +75,6 @@ def _first_line(path: str, option: str) -> str:
     except StepmarkError as error:
         return f"it does not run ({error})"
     return said.partition("\n")[0].strip()
-
-
-def _redis(settings: Settings) -> Iterator[Check]:
-    client = connection.connect(settings)
-    try:
-        info = client.info()
-        yield _redis_version(str(info["redis_version"]))
-    except redis.RedisError as error:
-        advice = "set STEPMARK_REDIS_URL, or start one: Debian package redis-server"
-        yield Check("redis", Verdict.MISSING, f"it does not answer: {error}", advice)
-        return
-    yield _persistence(info, client)
-    yield _eviction(client, info)
-
-
-def _redis_version(version: str) -> Check:
-    new_enough = tuple(int(part) for part in version.split(".")[:2]) >= _OLDEST_REDIS
-    return Check("redis", Verdict.OK if new_enough else Verdict.MISSING, version, "" if new_enough else "6.2 or later")
-
-
-def _persistence(info: dict[str, Any], client: redis.Redis) -> Check:
-    if not info.get("aof_enabled"):
-        advice = "if Redis ends, all runs since its last snapshot are forgotten: set `appendonly yes`"
-        return Check("redis persistence", Verdict.LIMITED, "no append-only file", advice)
-    policy = _setting(client, "appendfsync")
-    kept = {
-        "always": "no answered write is lost",
-        "everysec": "a power cut may lose the last second; runs are fenced against it",
-        "no": "a power cut may lose what the system had not written yet; runs are fenced against it",
-    }
-    return Check("redis persistence", Verdict.OK, f"append-only file, appendfsync {policy}", kept.get(policy, ""))
-
-
-def _eviction(client: redis.Redis, info: dict[str, Any]) -> Check:
-    policy = str(info.get("maxmemory_policy") or _setting(client, "maxmemory-policy"))
-    if policy == "noeviction":
-        return Check(
-            "redis eviction", Verdict.OK, "noeviction: when memory is full, writes are refused, nothing is lost"
-        )
-    return Check("redis eviction", Verdict.LIMITED, policy, "records may vanish: set `maxmemory-policy noeviction`")
-
-
-def _setting(client: redis.Redis, name: str) -> str:
-    try:
-        return str(cast("dict[str, str]", client.config_get(name)).get(name, "unknown"))
-    except redis.RedisError:
-        return "unknown (this user may not ask)"
 
 
 def _key(settings: Settings) -> Check:

@@ -85,6 +85,10 @@ class Keys:
         """Hash: `sent:Q`, `seen:Q`, numbers of steps made due, started; `seen_at:Q`, due since. Scripts; for ever."""
         return f"{self.prefix}:queues"
 
+    def queue(self, name: str) -> str:
+        """List: a queue's messages. Written by Celery, whose other keys and channels begin alike; until taken."""
+        return f"{self.prefix}:broker:{name}"
+
     def workers(self) -> str:
         """Sorted set: names of workers, when each was last heard of. Written by beat, leave; for ever."""
         return f"{self.prefix}:workers"

@@ -17,14 +17,29 @@ from celery.exceptions import WorkerShutdown
 
 from config import settings as settings_module
 from tasks.identity import SCHEMA
-from workers import connection, version
+from workers import connection, permissions, version
 from workers.beats import BEAT_SECONDS, SILENT_SECONDS
 from workers.keys import Keys
+from workers.permissions import Role
 from workers.registry import NameTakenError, Order, Registry
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.5
+
+
+class Permitted(bootsteps.StartStopStep):
+    """Says at a worker's start which permissions its user of Redis lacks, if any; Celery says no more than: refused."""
+
+    def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Ask once; a Redis that does not answer is waited for by others."""
+        settings = settings_module.load()
+        try:
+            permissions.demand(connection.connect(settings, hurried=True), settings, Role.WORKER)
+        except redis.exceptions.NoPermissionError as error:
+            logger.critical("This worker cannot work: %s", error)
+        except redis.RedisError as error:
+            logger.warning("The worker's permissions are not known yet: %s", error)
 
 
 class Member(bootsteps.StartStopStep):

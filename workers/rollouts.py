@@ -213,7 +213,8 @@ class Rollouts:
         names = (
             *(keys.rollout(rollout), keys.rollout_events(rollout), keys.rollout_slots(rollout)),
             *(keys.rollout_outcomes(rollout), keys.rollout_specs(rollout), keys.live_rollouts()),
-            *(pending, *map(keys.run, runs)),
+            # Where it is not needed, a key of ours: no user may touch an empty one.
+            *(pending or keys.rollout(rollout), *map(keys.run, runs)),
         )
         answer = self._script(names, what, environment, runs[0], who, why, json.dumps(changes or {}))
         return tuple(cast("list[str]", answer))

@@ -55,7 +55,13 @@ class RunLog:
             lines, self._lines = self._lines, []
             self._sent_at = time.monotonic()
             if lines:
-                self._send("\n".join(lines).encode("utf-8", "replace").decode())
+                self._send(_text(lines))
+
+    def take(self) -> str:
+        """What has been collected and not been sent: for whoever sends it along with something else."""
+        with self._lock:
+            lines, self._lines = self._lines, []
+        return _text(lines)
 
     def _send(self, text: str) -> None:
         try:
@@ -66,6 +72,10 @@ class RunLog:
             pipe.execute()
         except redis.RedisError as error:
             logger.warning("Log lines were not kept: %s", error)
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines).encode("utf-8", "replace").decode()
 
 
 def read(client: redis.Redis, keys: Keys, run: str, *, after: str = "0") -> Iterator[Line]:

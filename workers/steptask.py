@@ -38,7 +38,7 @@ from workers.leases import Hold
 from workers.runlog import RunLog
 from workers.runtime import Runtime
 from workers.tofustate import Owner
-from workers.tracker import Execution, Place, Slot, StaleError
+from workers.tracker import Execution, Kept, Place, Slot, StaleError
 
 logger = logging.getLogger(__name__)
 
@@ -163,12 +163,13 @@ class Performance:
         with self._leaving(), self.runtime.leases.hold(self.execution.name, hold) as lifeline:
             session = Session(deadline, log.write, self.redact, lifeline, grace)
             try:
-                result = self._result(body, session)
-            finally:
+                result, kept = self._result(body, session)
+            except BaseException:
                 log.flush()
+                raise
             result = dataclasses.replace(result, note=failures.one_line(self.redact(result.note)))
-            once = nonce()
-            following = insist(lambda: self.runtime.tracker.end(self.execution, result, once), INSIST_SECONDS)
+            kept, once = dataclasses.replace(kept, lines=log.take()), nonce()
+            following = insist(lambda: self.runtime.tracker.end(self.execution, result, once, kept), INSIST_SECONDS)
         logger.info("Step %s ended: %s", message.label, result.ending.value)
         return following
 
@@ -179,9 +180,9 @@ class Performance:
         finally:
             self._left.set()
 
-    def _result(self, body: Body, session: Session) -> Result:
+    def _result(self, body: Body, session: Session) -> tuple[Result, Kept]:
         if self.execution.skip:
-            return Result(self.execution.facts, Ending.SKIPPED, self.execution.skip)
+            return Result(self.execution.facts, Ending.SKIPPED, self.execution.skip), Kept()
         return self._in_workspace(body, session)
 
     def _timeout_seconds(self) -> float:
@@ -208,9 +209,10 @@ class Performance:
             if current_process().name != "MainProcess" and not self._left.is_set():
                 os._exit(os.EX_SOFTWARE)
 
-    def _in_workspace(self, body: Body, session: Session) -> Result:
+    def _in_workspace(self, body: Body, session: Session) -> tuple[Result, Kept]:
+        """What the step gives, and what it has changed in the workspace; if it fails, that is kept at once."""
         message = self.execution.identity
-        path = self.runtime.workspaces.fetch(message.environment)
+        path = self.runtime.workspaces.fetch(message.environment, self.execution.workspace)
         before = workspaces.digest_of(path)
         context = StepContext(
             environment=as_made(self.execution.environment, self.execution.facts),
@@ -228,22 +230,11 @@ class Performance:
         except BaseException:
             self._keep_what_is_there(before)
             raise
-        self._keep(before)
-        return result
-
-    def _keep(self, before: str) -> None:
-        message = self.execution.identity
-        kept = insist(
-            lambda: self.runtime.workspaces.keep(
-                message.environment, run=message.run, token=message.token, execution=self.execution.name, before=before
-            ),
-            INSIST_SECONDS,
-        )
-        if not kept:
-            raise StaleError("another execution has gone on with the run")
+        return result, Kept(*self.runtime.workspaces.changed(message.environment, before))
 
     def _keep_what_is_there(self, before: str) -> None:
         try:
-            self._keep(before)
+            if not insist(lambda: self.runtime.workspaces.keep(self.execution, before), INSIST_SECONDS):
+                logger.warning("The workspace of the failed step was not kept: another execution has gone on")
         except Exception:
             logger.warning("The workspace of the failed step was not kept", exc_info=True)

@@ -90,6 +90,8 @@ class Store:
     def _read_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
         read = self._hashes(map(self.keys.run, ids))
         contents = [content for content in read if content and not _other_schema(content)]
+        if not contents:
+            return {}
         pipe = self.client.pipeline(transaction=False)
         for content in contents:
             pipe.zscore(self.keys.leases(), content.get("execution") or "-")
@@ -106,7 +108,7 @@ class Store:
         """
         due = [record for record in records if record.status is RunStatus.QUEUED]
         marks = cast("dict[str, str]", self.client.hgetall(self.keys.queues())) if due else {}
-        waiting = {queue: self.client.llen(queue) for queue in {record.queue for record in due}}
+        waiting = {queue: self.client.llen(self.keys.queue(queue)) for queue in {record.queue for record in due}}
         return tuple(record for record in due if not waiting[record.queue] or _passed(record, marks))
 
     def history(self, environment: str) -> tuple[str, ...]:

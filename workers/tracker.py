@@ -37,7 +37,7 @@ class Execution:
     asked_at: when its lease was asked for, on the monotonic clock. started_at: Unix seconds, by Redis.
     following: the run that goes on after this one's last step, or empty.
     uncertain: nobody knows what the execution before this one has done. deadline_at: the run's own, by Redis.
-    skip: why an operator leaves this step out, or empty.
+    skip: why an operator leaves this step out, or empty. workspace: the digest of what is kept of it, or empty.
     """
 
     identity: StepIdentity
@@ -51,7 +51,24 @@ class Execution:
     uncertain: bool
     deadline_at: float | None
     skip: str
+    workspace: str
     facts: Facts
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a step leaves beside its result, to be kept in the same breath.
+
+    digest: its workspace's, if that is not as it was. archive: of that, sealed; empty: nothing is in it any more.
+    lines: the last ones of its log.
+    """
+
+    digest: str = ""
+    archive: str = ""
+    lines: str = ""
+
+
+_NOTHING = Kept()
 
 
 @dataclass(frozen=True)
@@ -122,13 +139,13 @@ class Tracker:
         Raises:
             StaleError: the message is a duplicate, or late.
         """
-        asked_at = time.monotonic()
+        asked_at, keys = time.monotonic(), self._keys
         answer = self._start(
-            (*moved(self._keys, message.run, message.environment), self._keys.server()),
+            (*moved(keys, message.run, message.environment), keys.server(), keys.workspace(message.environment)),
             *(nonce(), message.token, str(message.epoch), str(message.index), str(message.delivery)),
             *(message.step, worker, self._settings.lease_seconds, SCHEMA, self._settings.takeover_seconds),
         )
-        name, attempt, at, options, spec, following, uncertain, deadline, skip, *facts = _granted(answer)
+        name, attempt, at, options, spec, following, uncertain, deadline, skip, workspace, *facts = _granted(answer)
         return Execution(
             identity=message,
             name=name,
@@ -141,14 +158,16 @@ class Tracker:
             uncertain=bool(uncertain),
             deadline_at=float(deadline) if deadline else None,
             skip=skip,
+            workspace=workspace,
             facts=store.parse_facts(dict(zip(facts[::2], facts[1::2], strict=True))),
         )
 
-    def end(self, execution: Execution, result: Result, once: str = "") -> Place | Slot | None:
+    def end(self, execution: Execution, result: Result, once: str = "", kept: Kept = _NOTHING) -> Place | Slot | None:
         """Record that the step ended well. The place to send messages for, if another run goes on from here.
 
         Or the slot that is free now, if it was the last step of a rollout's run.
         once: a nonce; asked again with the same one, it answers the same. Empty: one is drawn.
+        kept: what the step leaves beside its result.
 
         Raises:
             StaleError: the execution is no longer the one that runs.
@@ -160,9 +179,10 @@ class Tracker:
             (
                 *moved(self._keys, message.run, message.environment),
                 *(self._keys.run(following), self._keys.run_events(following), self._keys.server()),
+                *(self._keys.workspace(message.environment), self._keys.log(message.run)),
             ),
             *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
-            *(self._settings.retention_seconds, _drift(result.drift)),
+            *(self._settings.retention_seconds, _drift(result.drift), kept.digest, kept.archive, kept.lines),
             *(word for pair in learned.items() for word in pair),
         )
         what, *rest = _granted(answer)

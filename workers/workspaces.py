@@ -15,6 +15,7 @@ import redis
 from workers.connection import Script
 from workers.crypto import Box
 from workers.keys import Keys
+from workers.tracker import Execution
 
 # Downloaded by init, and made again by it: large, and not a secret.
 _LEFT_OUT = ".terraform"
@@ -33,28 +34,40 @@ class Workspaces:
         self._folder = folder
         self._keep = Script(client, "keep")
 
-    def fetch(self, environment: str) -> Path:
-        """The environment's directory (0700), with the files as kept."""
+    def fetch(self, environment: str, kept: str) -> Path:
+        """The environment's directory (0700), with the files as kept. kept: their digest; empty: there are none.
+
+        Redis is asked only if the files here are others.
+        """
         path = self._folder / environment
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        kept, archive = self._client.hmget(self._keys.workspace(environment), "digest", "archive")
         if (kept or digest({})) != digest(_files(path)):
+            archive = self._client.hget(self._keys.workspace(environment), "archive")
             contents = _unpacked(self._box.open(str(archive), f"the workspace of {environment}")) if archive else {}
             _clear(path)
             _set_aside(path, contents)
             _write(path, contents)
         return path
 
-    def keep(self, environment: str, *, run: str, token: str, execution: str, before: str) -> bool:
-        """Store the directory if its digest is not `before`. False: the execution no longer runs, and nothing was."""
-        path = self._folder / environment
-        contents = _files(path)
+    def changed(self, environment: str, before: str) -> tuple[str, str]:
+        """Digest and archive of the directory, sealed; both empty if its digest is `before`.
+
+        An empty archive beside a digest: there are no files any more.
+        """
+        contents = _files(self._folder / environment)
         now = digest(contents)
         if now == before:
+            return "", ""
+        return now, self._box.seal(_pack(contents)) if contents else ""
+
+    def keep(self, execution: Execution, before: str) -> bool:
+        """Store the directory if its digest is not `before`. False: the execution no longer runs, and nothing was."""
+        message = execution.identity
+        now, archive = self.changed(message.environment, before)
+        if not now:
             return True
-        archive = self._box.seal(_pack(contents)) if contents else ""
-        keys = (self._keys.run(run), self._keys.workspace(environment))
-        return bool(self._keep(keys, token, execution, now, archive) == "ok")
+        keys = (self._keys.run(message.run), self._keys.workspace(message.environment))
+        return bool(self._keep(keys, message.token, execution.name, now, archive) == "ok")
 
     def sweep(self) -> None:
         """Remove the cached directories of environments that have been cleaned since, by whichever worker."""

@@ -158,7 +158,7 @@ def _doubled(scene: Scene) -> str:
 
 
 def _message_lost(scene: Scene) -> str:
-    lost = [queue for queue in ("tools", "wait") if scene.base.client.rpop(queue)]
+    lost = [queue for queue in ("tools", "wait") if scene.base.client.rpop(scene.base.keys.queue(queue))]
     return f"lose a message of {' and '.join(lost)}" if lost else ""
 
 

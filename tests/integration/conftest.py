@@ -15,6 +15,7 @@ from config.fleet import EnvironmentSpec
 from config.settings import Settings
 from tasks import workflows
 from tasks.failure import RunStatus
+from tests.faults import server
 from tests.integration import scripted
 from tests.support import poll
 from workers import readiness, runtime
@@ -38,6 +39,15 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost worker is known after two seconds."""
     monkeypatch.setenv("STEPMARK_LEASE_SECONDS", "2")
     monkeypatch.setenv("STEPMARK_GRACE_SECONDS", "0.5")
+
+
+@pytest.fixture(scope="session")
+def tls_program() -> Path:
+    """A redis-server with TLS; without one the test is skipped, but not in CI."""
+    program = server.with_tls()
+    if program is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("no redis-server with TLS: Debian package redis-tools")
+    return program
 
 
 @pytest.fixture(autouse=True)

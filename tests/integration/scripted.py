@@ -1,7 +1,8 @@
 """A Celery app whose workers, broker and tracker are real, and whose steps do what an environment's labels say.
 
 Labels: `fail`: name of a task that raises; `how`: what it does; `times`: at which call of that task (1);
-`last`: up to which. `drift`: what a look for drift finds.
+`last`: up to which. `drift`: what a look for drift finds. `idle`: the steps do nothing at all.
+`seconds`: but take so long.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ class UnpicklableError(StepmarkError):
 def _scripted(name: str):
     def body(facts: Facts, context: StepContext) -> Result:
         labels = context.environment.labels
+        time.sleep(float(labels.get("seconds", "0")))
+        if "idle" in labels:
+            return Result(facts)
         line = f"{context.environment.name} {name}"
         with Path(os.environ["SCRIPTED_LOG"]).open("a+") as log:
             log.write(f"{line}\n")

@@ -27,10 +27,10 @@ def test_thousands_of_runs_behind_one_worker(
     start_worker(*options, app="tests.integration.backlog_worker", BACKLOG_GATE=str(gate))
     launched = _launch(launcher)  # several at once, so that some messages are sent in another order than they are due
     patience = base.settings.lease_seconds + base.settings.takeover_seconds
-    poll(lambda: base.client.llen("tools") == RUNS - 1, seconds=60)
+    poll(lambda: base.client.llen(base.keys.queue("tools")) == RUNS - 1, seconds=60)
     time.sleep(3 * patience)  # the queue stands for longer than any clock of ours
     costs = _cost(base)
-    assert base.client.llen("tools") == RUNS - 1
+    assert base.client.llen(base.keys.queue("tools")) == RUNS - 1
 
     gate.touch()
     start_worker(*options, app="tests.integration.backlog_worker", BACKLOG_GATE=str(gate))  # it helps to drain

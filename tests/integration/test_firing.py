@@ -106,13 +106,13 @@ def test_a_reaper_sends_what_nobody_has_dealt_with(base: Base, firings: Firings,
     firings.note(due)
     reaper = Reaper(base, scripted.app)
     reaper.look()
-    early = base.client.llen("wait")
+    early = base.client.llen(base.keys.queue("wait"))
 
     base.client.zadd(base.keys.firings(), {str(due): base.now()})
     reaper.look()
     reaper.look()
 
-    assert (early, base.client.llen("wait")) == (0, 1)
+    assert (early, base.client.llen(base.keys.queue("wait"))) == (0, 1)
     start_worker(KEY="a key")
     poll(lambda: noted(base) == [])
     assert len(base.store.history("web-1")) == 1

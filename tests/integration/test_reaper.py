@@ -135,7 +135,7 @@ def test_a_lost_message_is_sent_again_once(world: World, base: Base) -> None:
             worker.signal(signal.SIGSTOP)
     time.sleep(1)  # a pending BRPOP takes nothing more: its client does not answer
     runs = launch(base, 0.1, 3)
-    base.client.delete("wait")
+    base.client.delete(base.keys.queue("wait"))
     for worker in world.workers:
         worker.signal(signal.SIGCONT)
 

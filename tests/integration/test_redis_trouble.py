@@ -278,7 +278,7 @@ def test_what_was_queued_in_the_snapshot_waits_for_the_tools_of_what_is_forgotte
             worker.signal(signal.SIGSTOP)
         time.sleep(1.5)  # they may still be waiting for a message, and be given one
         [run] = launch(base, 30, 1, step)
-        poll(lambda: base.store.run(run).step == step and base.client.llen(queue) == 1)
+        poll(lambda: base.store.run(run).step == step and base.client.llen(base.keys.queue(queue)) == 1)
         before = base.store.run(run).epoch
         world.redis.client.save()
         for worker in serving:

@@ -189,5 +189,5 @@ def test_what_is_live_leaves_nothing_behind(
     assert statuses == [RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.SUCCEEDED, RunStatus.CANCELLED]
     keys = base.keys
     poll(lambda: not base.client.exists(keys.due(), keys.leases(), keys.retries(), keys.deadlines(), keys.cancels()))
-    assert (base.client.llen("tools"), base.client.llen("wait")) == (0, 0)
+    assert (base.client.llen(base.keys.queue("tools")), base.client.llen(base.keys.queue("wait"))) == (0, 0)
     assert all(base.client.ttl(keys.run(place.run)) > 0 for place in places)

@@ -74,7 +74,7 @@ def test_no_more_than_the_policy_allows_are_started(base: Base, rollouts: Rollou
     assert live(rollouts, rollout) == ["web-1", "web-2"]
     run = base.store.run(rollouts.store.slots(rollout)["web-1"])
     assert (run.user, run.trigger) == ("ann@desk", f"provision by ann@desk, rollout {rollout}")
-    assert base.client.llen("tools") == 2  # the broker holds what was started, and nothing of the rest
+    assert base.client.llen(base.keys.queue("tools")) == 2  # the broker holds what was started, and nothing of the rest
 
 
 def test_the_end_of_a_run_lets_the_next_one_start(base: Base, rollouts: Rollouts) -> None:

@@ -196,7 +196,7 @@ def test_duplicate_and_stale_messages_run_nothing(
 
     assert ended(base, first.run).status is RunStatus.SUCCEEDED
     chain.send(scripted.app, first)
-    poll(lambda: base.client.llen("tools") == 0)
+    poll(lambda: base.client.llen(base.keys.queue("tools")) == 0)
     again = launcher.launch(request(spec(fail="tofu.plan", times="2")))
     failed = ended(base, again.run)
     launcher.resume(failed, Resumption(), "tester@here")
@@ -280,7 +280,7 @@ def test_a_slow_queue_is_not_a_lost_message(base: Base, launcher: Launcher) -> N
     for place in (first, second):
         with pytest.raises(BusyError, match="1/9 render-opentofu-templates"):
             launcher.resume(base.store.run(place.run), Resumption(), "tester@here")
-    base.client.delete("tools")
+    base.client.delete(base.keys.queue("tools"))
 
     poll(lambda: _resumed(launcher, base, first.run), every=0.5)
 

@@ -49,7 +49,8 @@ def snapshot(base: Base) -> Snapshot:
     """Everything of ours in Redis but the broker's."""
     read = {"hash": base.client.hgetall, "set": base.client.smembers, "string": base.client.get}
     found: Snapshot = {}
-    for key in base.client.keys(f"{base.keys.prefix}:*"):
+    everything = base.client.scan_iter(f"{base.keys.prefix}:*")
+    for key in (key for key in everything if not key.startswith(base.keys.queue(""))):
         kind = base.client.type(key)
         if kind == "zset":
             found[key] = base.client.zrange(key, 0, -1, withscores=True)
@@ -246,7 +247,7 @@ def test_facts_of_a_destroyed_host_are_forgotten_at_the_next_launch(base: Base, 
 
 def test_the_messages_carry_identity_only(base: Base, place: Place) -> None:
     """No fact, no secret, no setting of the environment travels through the broker."""
-    sent = json.loads(base.client.lrange("tools", 0, 0)[0])
+    sent = json.loads(base.client.lrange(base.keys.queue("tools"), 0, 0)[0])
 
     assert set(sent["headers"]["stepmark"]) == set(StepIdentity.model_fields)
     assert "127.1.2.3" not in json.dumps(sent)
@@ -326,7 +327,7 @@ def test_the_provider_of_a_host_that_there_is_cannot_be_changed(
 
 
 def test_a_lost_message_can_be_destroyed_over(base: Base, launcher: Launcher, place: Place) -> None:
-    base.client.delete("tools")
+    base.client.delete(base.keys.queue("tools"))
 
     def destroyed() -> bool:
         try:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tasks.identity import StepIdentity
 from tests.integration.conftest import request, spec
 from tests.integration.test_scripts import fail, message
 from workers import crypto, workspaces
@@ -40,10 +39,18 @@ def execution(base: Base, launcher: Launcher) -> Execution:
     return base.tracker.start(message(launcher.launch(request(spec()))), "w0@test")
 
 
+class Disk(Workspaces):
+    """A worker's disk."""
+
+    def here(self) -> Path:
+        """The directory of web-1, as a step that starts now finds it."""
+        return self.fetch("web-1", self._client.hget(self._keys.workspace("web-1"), "digest") or "")
+
+
 @pytest.fixture
-def disk(base: Base, box: Box, tmp_path: Path) -> Callable[[str], Workspaces]:
+def disk(base: Base, box: Box, tmp_path: Path) -> Callable[[str], Disk]:
     """Workspaces as a worker with a data folder of its own has them."""
-    return lambda worker: Workspaces(base.client, base.keys, box, tmp_path / worker)
+    return lambda worker: Disk(base.client, base.keys, box, tmp_path / worker)
 
 
 def claim(base: Base, owner: Owner) -> None:
@@ -60,21 +67,20 @@ def server(base: Base, box: Box) -> StateServer:
 
 
 def keep(store: Workspaces, execution: Execution, before: str = "") -> bool:
-    found: StepIdentity = execution.identity
-    return store.keep("web-1", run=found.run, token=found.token, execution=execution.name, before=before)
+    return store.keep(execution, before)
 
 
 def test_a_workspace_goes_from_one_worker_to_another(
-    base: Base, disk: Callable[[str], Workspaces], execution: Execution
+    base: Base, disk: Callable[[str], Disk], execution: Execution
 ) -> None:
-    first = disk("a").fetch("web-1")
+    first = disk("a").here()
     (first / "ansible").mkdir()
     (first / "ansible" / "vars.json").write_text('{"secret": "hunter2"}')
     (first / ".terraform").mkdir()
     (first / ".terraform" / "provider").write_text("large")
     assert keep(disk("a"), execution)
 
-    second = disk("b").fetch("web-1")
+    second = disk("b").here()
 
     assert (second / "ansible" / "vars.json").read_text() == '{"secret": "hunter2"}'
     assert not (second / ".terraform").exists()
@@ -83,64 +89,62 @@ def test_a_workspace_goes_from_one_worker_to_another(
     assert "hunter2" not in str(base.client.hgetall(base.keys.workspace("web-1")))
 
 
-def test_what_a_worker_has_is_replaced_by_what_is_kept(disk: Callable[[str], Workspaces], execution: Execution) -> None:
-    path = disk("a").fetch("web-1")
+def test_what_a_worker_has_is_replaced_by_what_is_kept(disk: Callable[[str], Disk], execution: Execution) -> None:
+    path = disk("a").here()
     (path / "main.tf").write_text("kept")
     keep(disk("a"), execution)
     (path / "main.tf").write_text("half done by a step that was killed")
     (path / "left-over").write_text("of it")
     (path / "errored.tfstate").write_text("the only record of a real host")
 
-    disk("a").fetch("web-1")
+    disk("a").here()
 
     found = {file.name: file.read_text() for file in path.iterdir()}
     assert found == {"main.tf": "kept", "errored.tfstate": "the only record of a real host"}
 
 
 def test_a_state_that_was_not_saved_goes_to_whichever_worker_is_next(
-    disk: Callable[[str], Workspaces], execution: Execution
+    disk: Callable[[str], Disk], execution: Execution
 ) -> None:
-    (disk("a").fetch("web-1") / "errored.tfstate").write_text("of a real host")
+    (disk("a").here() / "errored.tfstate").write_text("of a real host")
 
     assert keep(disk("a"), execution)
 
-    assert (disk("b").fetch("web-1") / "errored.tfstate").read_text() == "of a real host"
+    assert (disk("b").here() / "errored.tfstate").read_text() == "of a real host"
 
 
 @pytest.mark.parametrize("saved_as", ["pushed-3.tfstate", "orphan-0a1b2c3d.tfstate"])
 def test_a_state_that_another_worker_has_saved_is_not_saved_again(
-    disk: Callable[[str], Workspaces], execution: Execution, saved_as: str
+    disk: Callable[[str], Disk], execution: Execution, saved_as: str
 ) -> None:
-    first = disk("a").fetch("web-1")
+    first = disk("a").here()
     (first / "errored.tfstate").write_text("of a real host")
     keep(disk("a"), execution)
-    second = disk("b").fetch("web-1")
+    second = disk("b").here()
     before = workspaces.digest_of(second)
     (second / "errored.tfstate").rename(second / saved_as)
     keep(disk("b"), execution, before)
 
-    found = {file.name: file.read_text() for file in disk("a").fetch("web-1").iterdir()}
+    found = {file.name: file.read_text() for file in disk("a").here().iterdir()}
 
     assert found == {saved_as: "of a real host"}
 
 
 def test_states_that_two_workers_could_not_save_are_both_kept(
-    disk: Callable[[str], Workspaces], execution: Execution
+    disk: Callable[[str], Disk], execution: Execution
 ) -> None:
     """Redis was away for one of them, so that nobody knew of it when the other one made its own."""
-    (disk("a").fetch("web-1") / "errored.tfstate").write_text("lies on the disk of a only")
-    (disk("b").fetch("web-1") / "errored.tfstate").write_text("of b")
+    (disk("a").here() / "errored.tfstate").write_text("lies on the disk of a only")
+    (disk("b").here() / "errored.tfstate").write_text("of b")
     keep(disk("b"), execution)
 
     for _ in range(2):
-        found = {file.name: file.read_text() for file in disk("a").fetch("web-1").iterdir()}
+        found = {file.name: file.read_text() for file in disk("a").here().iterdir()}
         assert found == {"errored.tfstate": "of b", "errored-ae40446d.tfstate": "lies on the disk of a only"}
 
 
-def test_only_the_execution_that_runs_may_keep(
-    base: Base, disk: Callable[[str], Workspaces], execution: Execution
-) -> None:
-    path = disk("a").fetch("web-1")
+def test_only_the_execution_that_runs_may_keep(base: Base, disk: Callable[[str], Disk], execution: Execution) -> None:
+    path = disk("a").here()
     (path / "main.tf").write_text("late")
     fail(base, execution.identity.run)
 
@@ -148,8 +152,8 @@ def test_only_the_execution_that_runs_may_keep(
     assert not base.client.exists(base.keys.workspace("web-1"))
 
 
-def test_an_emptied_workspace_is_forgotten(base: Base, disk: Callable[[str], Workspaces], execution: Execution) -> None:
-    path = disk("a").fetch("web-1")
+def test_an_emptied_workspace_is_forgotten(base: Base, disk: Callable[[str], Disk], execution: Execution) -> None:
+    path = disk("a").here()
     (path / "main.tf").write_text("x")
     keep(disk("a"), execution)
     (path / "main.tf").unlink()
@@ -159,15 +163,15 @@ def test_an_emptied_workspace_is_forgotten(base: Base, disk: Callable[[str], Wor
 
 
 def test_another_key_opens_nothing(
-    disk: Callable[[str], Workspaces], base: Base, execution: Execution, tmp_path: Path
+    disk: Callable[[str], Disk], base: Base, execution: Execution, tmp_path: Path
 ) -> None:
-    (disk("a").fetch("web-1") / "main.tf").write_text("x")
+    (disk("a").here() / "main.tf").write_text("x")
     keep(disk("a"), execution)
     crypto.create(tmp_path / "another.key")
-    stranger = Workspaces(base.client, base.keys, crypto.load(tmp_path / "another.key"), tmp_path / "stranger")
+    stranger = Disk(base.client, base.keys, crypto.load(tmp_path / "another.key"), tmp_path / "stranger")
 
     with pytest.raises(SealError, match="the workspace of web-1"):
-        stranger.fetch("web-1")
+        stranger.here()
 
 
 def call(method: str, env: Mapping[str, str], body: bytes = b"", query: str = "") -> tuple[int, bytes]:

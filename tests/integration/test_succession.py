@@ -73,7 +73,12 @@ def test_a_retry_waits_outside_of_the_broker(base: Base, launcher: Launcher, sta
     assert (run.step, run.retried, run.execution) == ("wait-ssh-connectivity", 1, None)
     assert run.failure is not None
     assert base.client.zscore(base.keys.retries(), place.run) == pytest.approx(run.due_at)
-    assert base.client.llen("wait") == base.client.zcard(base.keys.leases()) == base.client.zcard(base.keys.due()) == 0
+    assert (
+        base.client.llen(base.keys.queue("wait"))
+        == base.client.zcard(base.keys.leases())
+        == base.client.zcard(base.keys.due())
+        == 0
+    )
     assert base.store.environment("web-1").state is State.REGISTERING
 
 

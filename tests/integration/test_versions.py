@@ -39,7 +39,7 @@ def test_a_message_of_another_schema_is_neither_run_nor_lost(
 ) -> None:
     """Its step stays due, and the reaper sends it again; one line says why, without a traceback."""
     run = launcher.launch(request(spec())).run
-    assert base.client.delete("tools") == 1
+    assert base.client.delete(base.keys.queue("tools")) == 1
     identity = {"schema_version": 2, "run": run, "place": "somewhere else by then"}
     step = scripted.app.signature("tofu.render", immutable=True)
     step.set(
@@ -64,7 +64,7 @@ def test_what_a_later_version_keeps_is_left_to_it(
 ) -> None:
     """A due run and one whose lease has lapsed: no reaper of this version touches them, and ours go on beside them."""
     due, running = (launcher.launch(request(spec(name))).run for name in ("due", "running"))
-    base.client.delete("tools")
+    base.client.delete(base.keys.queue("tools"))
     execution = f"{running}.1.1.1"
     theirs = {"schema": 2, "names": "of another form"}
     base.client.hset(base.keys.run(due), mapping=theirs)

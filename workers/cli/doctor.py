@@ -9,9 +9,9 @@ from rich.markup import escape
 from config import settings as settings_module
 from workers import celery
 from workers import doctor as checks
+from workers.checks import Check, Verdict
 from workers.cli import chosen, options, output
 from workers.cli.reports import Exit
-from workers.doctor import Check, Verdict
 
 _MARKS = {Verdict.OK: "[green]ok[/]", Verdict.LIMITED: "[yellow]limited[/]", Verdict.MISSING: "[red]missing[/]"}
 

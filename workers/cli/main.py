@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import sys
 import tempfile
@@ -9,12 +10,16 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
+import redis
 import typer
 from typer.core import TyperGroup
 
+from config import settings as settings_module
+from workers import connection, permissions
 from workers import version as versions
 from workers.cli import lazy, reports
 from workers.cli.reports import Exit, Report
+from workers.permissions import Role
 
 # Where each command is; in this order `stepmark --help` lists them.
 _PLACES = {
@@ -90,8 +95,22 @@ def _failed(error: Exception, words: list[str]) -> int:
     as_json = "--json" in words
     if "--debug" in words:
         traceback.print_exception(error)
-    found = reports.report(error)
-    return cast("int", lazy.module("output").fail(found or _bug(error), as_json=as_json))
+    found = reports.report(error) or _bug(error)
+    if permissions.refused(error):
+        found = dataclasses.replace(found, help=_missing(found.help))
+    return cast("int", lazy.module("output").fail(found, as_json=as_json))
+
+
+def _missing(otherwise: str) -> str:
+    """Which permissions of an operator this user of Redis lacks."""
+    try:
+        settings = settings_module.load()
+        permissions.demand(connection.connect(settings), settings, Role.OPERATOR)
+    except redis.exceptions.NoPermissionError as error:
+        return str(error)
+    except redis.RedisError:
+        return otherwise
+    return otherwise
 
 
 def _bug(error: Exception) -> Report:

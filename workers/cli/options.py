@@ -12,6 +12,7 @@ import typer
 from config import settings as settings_module
 from config.errors import ConfigError
 from tasks.errors import StepmarkError
+from workers import connection
 from workers.keys import Keys
 
 _COMPLETION_SECONDS = 0.5
@@ -35,12 +36,8 @@ def complete_schedule(incomplete: str) -> list[str]:
 def _begin(incomplete: str, read: Callable[[redis.Redis, Keys], object]) -> list[str]:
     try:
         settings = settings_module.load()
-        with redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            decode_responses=True,
-            socket_timeout=_COMPLETION_SECONDS,
-            socket_connect_timeout=_COMPLETION_SECONDS,
-        ) as client:
+        seconds = _COMPLETION_SECONDS
+        with connection.client(settings, socket_timeout=seconds, socket_connect_timeout=seconds) as client:
             names = cast("set[str]", read(client, Keys(settings.key_prefix)))
     except (redis.RedisError, ConfigError, StepmarkError, ValueError):  # pydantic's are ValueErrors
         return []

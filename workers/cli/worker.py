@@ -12,10 +12,11 @@ from typer.core import TyperGroup
 
 from config import settings as settings_module
 from tasks.workflows.model import Queue
-from workers import crew, crypto
+from workers import crew, crypto, permissions
 from workers.cli import connect, members, options, output
 from workers.cli.reports import Exit
 from workers.crew import Crew
+from workers.permissions import Role
 from workers.refusals import RefusedError
 from workers.registry import Registry
 
@@ -66,6 +67,7 @@ def worker(
     settings = settings_module.load()
     crypto.load(settings.encryption_key_file)
     base = connect.base()
+    permissions.demand(base.client, settings, Role.WORKER)
     if twin := Registry(base.client, base.keys).twin(_worker_names(chosen, context.args)):
         advice = "give each a name of its own: `stepmark worker --queues QUEUE --hostname NAME`"
         raise RefusedError(f"another worker is called {twin.name}: process {twin.machine}/{twin.pid}", advice)

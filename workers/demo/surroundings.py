@@ -14,13 +14,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import redis
 from celery import Celery
+from pydantic import SecretStr
 
+from config import celeryconfig
+from config.settings import Settings, complete
 from tasks.adapters import children, daemon, ssh
 from tasks.adapters.daemon import Started
-from tasks.errors import ConfigurationError, SandboxError
-from workers import crew, crypto
+from tasks.errors import SandboxError
+from workers import connection, crew, crypto
 from workers.demo import redisserver
 
 _KEY_VARIABLE = "STEPMARK_DEMO_KEY"
@@ -77,21 +79,21 @@ def made(given_url: str | None, *, keep: bool, remove: Callable[[Path], None]) -
     remove: called with the sandbox's directory at the end, when no worker can make hosts any more.
 
     Raises:
-        ConfigurationError: others' workers serve the given Redis, or no Redis program is here.
+        RedisMissingError: no Redis program is here.
         SandboxError: Redis or the workers do not start.
     """
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="stepmark-demo-"))  # 0700
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         url = given_url or _redis(directory, stack, keep=keep)
-        _refuse_others(url)
         variables = _variables(directory, url)
+        settings = complete(Settings(redis_url=SecretStr(url), key_prefix=variables["STEPMARK_KEY_PREFIX"]))
         stack.callback(remove, directory / "data" / "sandbox")
-        stack.callback(_forget, url, variables["STEPMARK_KEY_PREFIX"])
+        stack.callback(_forget, settings)
         worker = _start(directory, variables, keep=keep)
         # Not TERM: nobody waits for the steps that may still run.
         stack.callback(daemon.end, worker, signal.SIGQUIT, timeout_seconds=_END_SECONDS)
-        _await_workers(url, worker, directory / "workers.log")
+        _await_workers(settings, worker, directory / "workers.log")
         yield Surroundings(directory, variables, worker)
         if keep:
             stack.pop_all()
@@ -130,30 +132,24 @@ def _start(directory: Path, variables: dict[str, str], *, keep: bool) -> Started
     return daemon.start_detached(argv if keep else children.tied(argv), cwd=directory, env=environment, log=log)
 
 
-def _refuse_others(url: str) -> None:
-    """Workers of others would take our messages from the queues, which have the same names everywhere."""
-    if names := _answering(url):
-        raise ConfigurationError(f"workers already serve that Redis ({', '.join(names)}): give the demo one of its own")
-
-
-def _await_workers(url: str, worker: Started, log: Path) -> None:
+def _await_workers(settings: Settings, worker: Started, log: Path) -> None:
     deadline = time.monotonic() + _WORKERS_SECONDS
-    while len(_answering(url)) < _WORKERS:
+    while _answering(settings) < _WORKERS:
         if not daemon.alive(worker) or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-2000:]
             raise SandboxError("the demo's workers do not start", output_tail=tail)
 
 
-def _answering(url: str) -> list[str]:
-    app = Celery(broker=url, set_as_current=False)
-    with app.connection_for_write() as connection:
-        connection.ensure_connection(max_retries=2)
-        answers = app.control.ping(timeout=0.5, connection=connection)
-    return sorted(name for answer in answers for name in answer)
+def _answering(settings: Settings) -> int:
+    app = Celery(set_as_current=False)
+    app.conf.update(celeryconfig.build(settings))
+    with app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=2)
+        return len(app.control.ping(timeout=0.5, connection=broker))
 
 
-def _forget(url: str, prefix: str) -> None:
+def _forget(settings: Settings) -> None:
     """Remove what the demo kept in a Redis that goes on."""
-    with redis.Redis.from_url(url) as client:
-        for key in client.scan_iter(f"{prefix}:*"):
+    with connection.client(settings) as client:
+        for key in client.scan_iter(f"{settings.key_prefix}:*"):
             client.delete(key)

@@ -1,10 +1,11 @@
--- end: a step has ended well. Its facts are kept, and the next step is due before its message is published.
--- KEYS 13 next run, 14 its events, 15 server
+-- end: a step has ended well. What it has made and learned is kept, and the next step is due before its message is published.
+-- KEYS 13 next run, 14 its events, 15 server, 16 workspace, 17 log
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds,
---      8 what a look for drift has found, as JSON: add, change, destroy, summary ('' there is none); '' nobody has looked; [fact, value …]
+--      8 what a look for drift has found, as JSON: add, change, destroy, summary ('' there is none); '' nobody has looked;
+--      9 the workspace's digest ('' it is as it was), 10 its archive ('' nothing is left of it), 11 the last lines of the log, [fact, value …]
 -- Answer: ok next | ok done [ROLLOUT] | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
-local next_run, next_events, server = unpack(KEYS, 13)
-local nonce, token, epoch, execution, ending, note, retention, drift = unpack(ARGV, 1, 8)
+local next_run, next_events, server, workspace, log = unpack(KEYS, 13)
+local nonce, token, epoch, execution, ending, note, retention, drift, digest, archive, lines = unpack(ARGV, 1, 11)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
 local again = answered('end', nonce)
@@ -30,8 +31,17 @@ local at = now()
 came_back(server, at)  -- what is due now is so since, for we have been heard
 local index, total = tonumber(get(run, 'index')), tonumber(get(run, 'total'))
 local seconds = string.format('%.3f', at - get(run, 'step_started_at'))
-if #ARGV > 8 then redis.call('HSET', facts, unpack(ARGV, 9)) end
+if #ARGV > 11 then redis.call('HSET', facts, unpack(ARGV, 12)) end
 if drift ~= '' then mark(at) end
+if archive ~= '' then
+  redis.call('HSET', workspace, 'digest', digest, 'archive', archive)
+elseif digest ~= '' then
+  redis.call('DEL', workspace)
+end
+if lines ~= '' then  -- as workers/runlog.py sends those before
+  redis.call('XADD', log, 'MAXLEN', '~', 4000, '*', 'step', get(run, 'step'), 'attempt', get(run, 'attempt'), 'text', lines)
+  redis.call('EXPIRE', log, retention)
+end
 redis.call('HSET', run, 'failure', '', 'ended:' .. index, cjson.encode({
   step = get(run, 'step'), index = index, ending = ending, seconds = tonumber(seconds),
   attempt = tonumber(get(run, 'attempt')), note = note}))

@@ -1,8 +1,8 @@
 -- start: a step begins, before its code. One round trip gives all that the step needs.
--- KEYS 13 server
+-- KEYS 13 server, 14 workspace
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 index, 5 delivery, 6 step, 7 worker, 8 lease in seconds, 9 schema,
 --      10 seconds after a lapsed lease in which the worker's tools may still be ending
--- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN DEADLINE SKIP [FACT VALUE …] | gone | stale WHY
+-- Answer: ok EXECUTION ATTEMPT NOW OPTIONS SPEC NEXT UNCERTAIN DEADLINE SKIP WORKSPACE [FACT VALUE …] | gone | stale WHY
 local nonce, token, epoch, index, delivery, step, worker, lease, schema, ending = unpack(ARGV)
 
 if redis.call('EXISTS', run) == 0 then return {'gone'} end
@@ -59,6 +59,6 @@ end
 event(run, run_events, 'step-started', at, {'worker', worker})
 local words = {'ok', execution, tostring(attempt), at, get(run, 'options'),
   redis.call('HGET', run, 'spec') or get(environment, 'spec'), get(run, 'next'),
-  get(run, 'uncertain:' .. index), get(run, 'deadline_at'), get(run, 'skip:' .. index)}
+  get(run, 'uncertain:' .. index), get(run, 'deadline_at'), get(run, 'skip:' .. index), get(KEYS[14], 'digest')}
 for _, word in ipairs(redis.call('HGETALL', facts)) do words[#words + 1] = word end
 return answer('start', nonce, words)

@@ -22,8 +22,8 @@ def test_doctor_finds_what_is_there(stepmark: Stepmark, worker: subprocess.Popen
     assert said.json["ok"] is (said.status == Exit.OK)
     assert all(check.keys() == {"name", "verdict", "detail", "advice"} for check in said.json["checks"])
     assert [name for name in found if not name.startswith("sandbox")] == [
-        *("python", "opentofu", "ssh", "ansible", "redis", "redis persistence", "redis eviction", "encryption key"),
-        *("workers", "schedules"),
+        *("python", "opentofu", "ssh", "ansible", "redis user", "redis", "redis persistence", "redis replicas"),
+        *("redis eviction", "encryption key", "workers", "schedules"),
     ]
     assert found["workers"]["verdict"] == "ok"
     assert found["redis"]["verdict"] == found["encryption key"]["verdict"] == found["python"]["verdict"] == "ok"

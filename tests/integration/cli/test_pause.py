@@ -33,7 +33,7 @@ def test_a_running_step_ends_and_the_next_begins_when_all_goes_on(
     paused = stepmark("pause", "--reason", "an outage")
     steps_log.with_name("go").touch()
     poll(lambda: base.store.run(run).index == 2)
-    poll(lambda: base.client.llen("tools") == 0)
+    poll(lambda: base.client.llen(base.keys.queue("tools")) == 0)
     status, as_json = stepmark("status").out, stepmark("status", "--json").json
     kept = base.store.run(run)
     going = stepmark("unpause", "--json")
@@ -58,7 +58,7 @@ def test_launches_are_accepted_and_say_that_they_wait(
     said = stepmark("register", fleet(web_1={}), "--detach")
     again = stepmark("pause", "--reason", "another")
     run = base.store.history("web-1")[0]
-    poll(lambda: base.client.llen("wait") == 0)
+    poll(lambda: base.client.llen(base.keys.queue("wait")) == 0)
 
     assert said.status == Exit.OK
     assert "no reason given; what is launched begins after `stepmark unpause`." in said.err
@@ -78,7 +78,7 @@ def test_a_worker_that_starts_meanwhile_keeps_to_it(
     launched = [stepmark("register", file, "--env", f"web-{each}", "--detach", "--json") for each in (1, 2, 3)]
     runs = [said.json["environments"][0]["run"] for said in launched]
     start_worker("-c", "1")
-    poll(lambda: base.client.llen("wait") == 0)
+    poll(lambda: base.client.llen(base.keys.queue("wait")) == 0)
     stepmark("cancel", "web-3")
     stepmark("unpause")
 

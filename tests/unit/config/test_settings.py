@@ -40,6 +40,35 @@ def test_missing_password_file_is_the_operators_to_mend(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("CA_FILE", "/etc/ca.pem", "is of use with TLS only: begin the Redis URL with rediss://"),
+        ("SENTINELS", "", "is no list of addresses: write it as HOST[:PORT],HOST[:PORT]"),
+        ("SENTINELS", "one,,two", "is no list of addresses"),
+        ("SENTINELS", "one:0x1", "is no list of addresses"),
+        ("SENTINELS", "one:123456", "is no list of addresses"),
+        ("SENTINELS", "user@one", "is no list of addresses"),
+        ("SENTINELS", "redis://one", "is no list of addresses"),
+        ("SENTINELS", "one, two", "is no list of addresses"),
+        ("SENTINELS", "one,two:26379", "the host in the Redis URL is the master's name, and has no port"),
+        ("VERIFY", "some", "Input should be 'full', 'chain' or 'none'"),
+    ],
+)
+def test_what_does_not_go_with_the_url_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    monkeypatch.setenv("STEPMARK_REDIS_URL", "redis://redis:6379/0")
+    monkeypatch.setenv(f"STEPMARK_REDIS_{name}", value)
+
+    with pytest.raises(ValidationError) as caught:
+        settings.load()
+
+    (problem,) = caught.value.errors()
+    assert problem["loc"] == (f"redis_{name.lower()}",)
+    assert why in problem["msg"]
+
+
+@pytest.mark.parametrize(
     "url", ["foo://x", "notaurl", "", "redis://", "redis://h:99999", "redis://h:0x1", "redis://h:6379/abc"]
 )
 def test_what_is_no_redis_url_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
