@@ -184,5 +184,7 @@ def parse_facts(fields: Mapping[str, str]) -> Facts:
 
 def changed_facts(before: Facts, after: Facts) -> dict[str, str]:
     """The fields that differ, as JSON."""
+    if after == before:
+        return {}
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     return {name: json.dumps(value) for name, value in new.items() if value != old[name]}

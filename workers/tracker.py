@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import cast
 
 import redis
@@ -153,7 +154,7 @@ class Tracker:
             asked_at=asked_at,
             started_at=float(at),
             options=Options(**json.loads(options)),
-            environment=EnvironmentSpec.model_validate_json(spec),
+            environment=_environment(spec),
             following=following,
             uncertain=bool(uncertain),
             deadline_at=float(deadline) if deadline else None,
@@ -247,6 +248,12 @@ class Tracker:
         """Have a live run end: `ok STATUS`, where it was; or a refusal."""
         answer = self._cancel(moved(self._keys, record.run, record.environment), user, reason)
         return tuple(cast("list[str]", answer))
+
+
+@lru_cache(maxsize=256)
+def _environment(spec: str) -> EnvironmentSpec:
+    """What is declared. All steps of a run are told the same, and reading it takes as long as the round trip."""
+    return EnvironmentSpec.model_validate_json(spec)
 
 
 def _drift(found: Drift | None) -> str:

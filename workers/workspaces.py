@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import redis
@@ -40,7 +41,8 @@ class Workspaces:
         Redis is asked only if the files here are others.
         """
         path = self._folder / environment
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if (kept or digest({})) != digest(_files(path)):
             archive = self._client.hget(self._keys.workspace(environment), "archive")
             contents = _unpacked(self._box.open(str(archive), f"the workspace of {environment}")) if archive else {}
@@ -94,9 +96,17 @@ def digest(contents: dict[str, bytes]) -> str:
 
 
 def _files(path: Path) -> dict[str, bytes]:
-    found = (file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
-    relative = ((file, file.relative_to(path)) for file in found)
-    return {str(name): file.read_bytes() for file, name in relative if _LEFT_OUT not in name.parts}
+    return {os.path.relpath(file, path): Path(file).read_bytes() for file in _paths(str(path))}
+
+
+def _paths(folder: str) -> Iterator[str]:
+    """All regular files below, links left alone. Each step looks three times: providers have thousands of files."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False) and entry.name != _LEFT_OUT:
+                yield from _paths(entry.path)
+            elif entry.is_file(follow_symlinks=False) and entry.name != _LEFT_OUT:
+                yield entry.path
 
 
 def _clear(path: Path) -> None:

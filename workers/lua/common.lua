@@ -11,6 +11,13 @@ local function get(key, field)
   return redis.call('HGET', key, field) or ''
 end
 
+-- Fields of a hash by their names, in one call; '' where there is none.
+local function fields(key, ...)
+  local found, values = {}, redis.call('HMGET', key, ...)
+  for i, name in ipairs({...}) do found[name] = values[i] or '' end
+  return found
+end
+
 -- The same nonce gets the same answer: nil when this nonce is new.
 local function answered(script, nonce)
   if get(run, 'nonce:' .. script) == nonce then
@@ -30,16 +37,16 @@ end
 local function event(of, its_events, what, at, extra)
   local names = {'run', 'epoch', 'environment', 'workflow', 'index', 'total', 'step', 'attempt', 'rollout'}
   local values = redis.call('HMGET', of, unpack(names))
-  local fields = {'event', what, 'at', at}
+  local entry = {'event', what, 'at', at}
   for i, name in ipairs(names) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = values[i] or ''
+    entry[#entry + 1] = name
+    entry[#entry + 1] = values[i] or ''
   end
   for _, value in ipairs(extra or {}) do
-    fields[#fields + 1] = value
+    entry[#entry + 1] = value
   end
-  redis.call('XADD', its_events, 'MAXLEN', '~', 1000, '*', unpack(fields))
-  redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', unpack(fields))
+  redis.call('XADD', its_events, 'MAXLEN', '~', 1000, '*', unpack(entry))
+  redis.call('XADD', events, 'MAXLEN', '~', 10000, '*', unpack(entry))
 end
 
 -- When Redis came back last: since when it has the run_id that it has. 0: it has had no other one. Who sees it first notes it.
@@ -52,12 +59,12 @@ end
 
 -- Make step `index` of a run due.
 local function make_due(of, index, at)
-  local queue = cjson.decode(get(of, 'queues'))[index]
+  local known = fields(of, 'run', 'queues', 'names')
+  local queue, step = cjson.decode(known.queues)[index], cjson.decode(known.names)[index]
   local number = redis.call('HINCRBY', queues, 'sent:' .. queue, 1)
-  local step = cjson.decode(get(of, 'names'))[index]
   redis.call('HSET', of, 'status', 'queued', 'index', index, 'step', step, 'attempt', 0, 'execution', '',
     'step_started_at', '', 'due_at', at, 'due_number', number)
-  redis.call('ZADD', due, at, get(of, 'run'))
+  redis.call('ZADD', due, at, known.run)
 end
 
 -- A new epoch of a run begins at step `index`.

@@ -7,12 +7,13 @@
 local next_run, next_events, server, workspace, log = unpack(KEYS, 13)
 local nonce, token, epoch, execution, ending, note, retention, drift, digest, archive, lines = unpack(ARGV, 1, 11)
 
-if redis.call('EXISTS', run) == 0 then return {'gone'} end
+local its = fields(run, 'run', 'token', 'epoch', 'execution', 'status', 'index', 'total', 'step', 'attempt', 'step_started_at')
+if its.run == '' then return {'gone'} end
 local again = answered('end', nonce)
 if again then return again end
-if get(run, 'token') ~= token or get(run, 'epoch') ~= epoch then return {'stale', 'another epoch'} end
-if get(run, 'execution') ~= execution or get(run, 'status') ~= 'running' then return {'stale', 'another execution'} end
-if get(environment, 'run') ~= get(run, 'run') then return {'stale', 'the environment is not held by this run'} end
+if its.token ~= token or its.epoch ~= epoch then return {'stale', 'another epoch'} end
+if its.execution ~= execution or its.status ~= 'running' then return {'stale', 'another execution'} end
+if get(environment, 'run') ~= its.run then return {'stale', 'the environment is not held by this run'} end
 
 -- The mark of drift: since the first look that found any, until one finds none.
 local function mark(at)
@@ -29,8 +30,8 @@ end
 
 local at = now()
 came_back(server, at)  -- what is due now is so since, for we have been heard
-local index, total = tonumber(get(run, 'index')), tonumber(get(run, 'total'))
-local seconds = string.format('%.3f', at - get(run, 'step_started_at'))
+local index, total = tonumber(its.index), tonumber(its.total)
+local seconds = string.format('%.3f', at - its.step_started_at)
 if #ARGV > 11 then redis.call('HSET', facts, unpack(ARGV, 12)) end
 if drift ~= '' then mark(at) end
 if archive ~= '' then
@@ -39,12 +40,11 @@ elseif digest ~= '' then
   redis.call('DEL', workspace)
 end
 if lines ~= '' then  -- as workers/runlog.py sends those before
-  redis.call('XADD', log, 'MAXLEN', '~', 4000, '*', 'step', get(run, 'step'), 'attempt', get(run, 'attempt'), 'text', lines)
+  redis.call('XADD', log, 'MAXLEN', '~', 4000, '*', 'step', its.step, 'attempt', its.attempt, 'text', lines)
   redis.call('EXPIRE', log, retention)
 end
 redis.call('HSET', run, 'failure', '', 'ended:' .. index, cjson.encode({
-  step = get(run, 'step'), index = index, ending = ending, seconds = tonumber(seconds),
-  attempt = tonumber(get(run, 'attempt')), note = note}))
+  step = its.step, index = index, ending = ending, seconds = tonumber(seconds), attempt = tonumber(its.attempt), note = note}))
 redis.call('HDEL', run, 'uncertain:' .. index)
 if ending == 'not-possible' then redis.call('HSET', run, 'partial', 1) end
 redis.call('ZREM', leases, execution)

@@ -83,6 +83,8 @@ def test_sentinels(url: str, brokers: str) -> None:
         "socket_timeout": 30,
         "socket_connect_timeout": 10,
         "socket_keepalive": True,
+        "ack_emulation": False,
+        "priority_steps": [0],
         "global_keyprefix": "stepmark:broker:",
         "master_name": "Fleet-1",
         "sentinel_kwargs": SENTINEL,
