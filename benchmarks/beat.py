@@ -62,7 +62,7 @@ def _takeovers(base: Base, rounds: int, number: signal.Signals) -> list[float]:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    argv = crew.commands((), (), beat=True)["beat"]
+    argv = crew.commands({}, beat=True)["beat"]
     return subprocess.Popen(argv, env=crew.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

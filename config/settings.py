@@ -59,6 +59,12 @@ class Settings(BaseModel):
     beat_lock_seconds: float = Field(
         15.0, gt=0, description="A beat not heard of for this long is replaced by one that stands by."
     )
+    wait_threads: int = Field(
+        1000, ge=1, description="How many steps of the queue `wait` one process runs at once: each is a thread."
+    )
+    tool_slots: int | None = Field(
+        None, ge=1, description="How many steps of the queue `tools` one process runs at once; unset: by the machine."
+    )
     takeovers: int = Field(3, ge=0, description="How often a step goes on by itself after its worker was lost.")
     shutdown: Literal["finish", "hand-over"] = Field(
         "finish",

@@ -20,24 +20,25 @@ logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
 _HURRY_SECONDS = 1.0
-_WAIT_THREADS = 100
 _PULSE_FILE = "STEPMARK_PULSE_FILE"
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_POOLS = {Queue.TOOLS: "prefork", Queue.WAIT: "threads"}
 
 
-def commands(queues: Sequence[Queue], options: Sequence[str], *, beat: bool) -> Mapping[str, tuple[str, ...]]:
-    """The command line of each process, by name. options: Celery's own, for all workers; they override ours."""
-    pools = {
-        Queue.TOOLS: ("-P", "prefork", "-c", str(os.cpu_count() or 1)),
-        Queue.WAIT: ("-P", "threads", "-c", str(_WAIT_THREADS)),
-    }
+def commands(
+    slots: Mapping[Queue, int], options: Sequence[str] = (), *, beat: bool = False
+) -> Mapping[str, tuple[str, ...]]:
+    """The command line of each process, by name: a worker for each queue, with so many slots.
+
+    options: Celery's own, for all workers; they override ours.
+    """
     celery = (sys.executable, "-m", "celery", "-A", "workers")
     made = {
         queue.value: (
-            *(*celery, "worker", "-Q", queue.value, "-n", f"{queue.value}@%h", *pools[queue]),
-            *("--loglevel", "INFO", *options),
+            *(*celery, "worker", "-Q", queue.value, "-n", f"{queue.value}@%h"),
+            *("-P", _POOLS[queue], "-c", str(count), "--loglevel", "INFO", *options),
         )
-        for queue in queues
+        for queue, count in slots.items()
     }
     if beat:
         made["beat"] = (*celery, "beat", "--scheduler", "workers.beat:Scheduler", "--pidfile", "", "--loglevel", "INFO")

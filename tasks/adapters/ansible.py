@@ -81,7 +81,7 @@ def _command(request: Play, private: Path) -> process.Command:
         f"@{request.folder / 'vars.json'}",
         str(PLAYBOOKS / request.playbook),
     )
-    return process.Command(argv, cwd=private, env=_environment(request, private))
+    return process.Command(argv, cwd=private, env=_environment(request, private), loaded=beside.exists())
 
 
 def _environment(request: Play, private: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import time
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks import errors
-from tasks.adapters import process, ssh
+from tasks.adapters import process, ssh, turns
 from tasks.facts import CloudInit
 
 ABSENT = 93
@@ -19,6 +20,7 @@ COMMAND = (
     f"command -v cloud-init >/dev/null || exit {ABSENT}; "
     "cloud-init status --format json 2>/dev/null || cloud-init status --long"
 )
+ASK_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 _ENDED = ("done", "error", "disabled", "degraded")
@@ -33,24 +35,33 @@ def wait(target: ssh.Target, session: process.Session) -> CloudInit | None:
         AuthenticationError, LeaseLostError, ToolMissingError: as `ssh.run_remote` does.
     """
     pause, said = FIRST_PAUSE_SECONDS, ""
-    while True:
-        try:
-            completed = ssh.run_remote(target, COMMAND, session, statuses=STATUSES)
-        except (errors.NetworkError, errors.DeadlineError) as error:
-            now = error.summary
-        else:
-            if completed.exit_status == ABSENT:
+    with turns.POLLING.member():
+        while True:
+            completed, now = _ask(target, session)
+            if completed and completed.exit_status == ABSENT:
                 return None
-            if found := ended(completed.stdout):
+            if completed and (found := ended(completed.stdout)):
                 return _good(found, target, completed, session)
-            now = f"cloud-init is {status(completed.stdout)}"
-        if session.deadline <= time.monotonic():
-            raise errors.DeadlineError(f"cloud-init did not end in time: {said or now}", ssh.text_of(target, COMMAND))
-        if now != said:
-            session.write(now)
-        said = now
-        session.lifeline.wait(min(pause, max(session.deadline - time.monotonic(), 0)))
-        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+            if session.deadline <= time.monotonic():
+                summary = f"cloud-init did not end in time: {said or now}"
+                raise errors.DeadlineError(summary, ssh.text_of(target, COMMAND))
+            if now != said:
+                session.write(now)
+            said = now
+            session.lifeline.wait(min(max(pause, turns.POLLING.pause_seconds), session.deadline - time.monotonic()))
+            pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+
+
+def _ask(target: ssh.Target, session: process.Session) -> tuple[process.Completed | None, str]:
+    """Ask once; None: there was no answer. And in words, how far it is."""
+    try:
+        with turns.POLLS.turn(session):
+            # A host that hangs must not keep the others' turns.
+            brief = dataclasses.replace(session, deadline=min(session.deadline, time.monotonic() + ASK_SECONDS))
+            completed = ssh.run_remote(target, COMMAND, brief, statuses=STATUSES)
+    except (errors.NetworkError, errors.DeadlineError) as error:
+        return None, error.summary
+    return completed, f"cloud-init is {status(completed.stdout)}"
 
 
 def ended(stdout: str) -> CloudInit | None:

@@ -16,6 +16,7 @@ import os
 import select
 import sys
 import time
+from _collections_abc import Callable  # the package around it takes longer
 
 try:
     import _ctypes  # the same: what lies above it takes ten times as long
@@ -27,6 +28,7 @@ PR_SET_PDEATHSIG = 1
 SIGNALS = set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}  # libc keeps the last two for itself
 DEAF_TO = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGTSTP)
 Processes = dict[int, tuple[int, int, int]]
+Program = Callable[[list[str]], int]
 
 
 def clock() -> float:
@@ -216,14 +218,14 @@ def _alarms() -> int:
     return reading
 
 
-def _start(argv: list[str]) -> tuple[int, list[int]]:
+def _start(argv: list[str], program: Program | None) -> tuple[int, list[int]]:
     """Start the program in a session of its own, with our standard streams. Gives reading ends of its output too."""
     outputs = [os.open(f"/proc/self/fd/{stream}", os.O_RDONLY | os.O_NONBLOCK) for stream in (1, 2)]
     ours = os.getpid()
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(argv, writing, ours)
+        _become(argv, program, writing, ours)
     os.close(writing)
     if failed := os.read(reading, 16):
         os.waitpid(pid, 0)
@@ -234,14 +236,18 @@ def _start(argv: list[str]) -> tuple[int, list[int]]:
     return pid, outputs
 
 
-def _become(argv: list[str], failed: int, parent: int) -> None:
+def _become(argv: list[str], program: Program | None, failed: int, parent: int) -> None:
     """Turn this child into the program; if it cannot be, write the error's number to `failed`."""
     number = errno.ENOENT
     try:
         os.setsid()
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
         _interrupt_when_orphaned(parent)
+        if program:
+            os.close(failed)
+            os._exit(program(argv))
         folders = [""] if "/" in argv[0] else os.environ["PATH"].split(":")
         for folder in folders:
             try:
@@ -264,12 +270,13 @@ def _interrupt_when_orphaned(parent: int) -> None:
         os._exit(127)
 
 
-def main(control: int, grace: float, deadline: float, good_until: float, argv: list[str]) -> int:
-    """Guard one program from its start to its end: what this process exits with."""
+def main(control: int, times: tuple[float, ...], argv: list[str], program: Program | None = None) -> int:
+    """Guard a program to its end; our exit status. times: grace, deadline, lease's end. program: in place of `argv`."""
+    grace, deadline, good_until = times
     os.set_inheritable(control, False)
     alarms = _alarms()
     try:
-        pid, outputs = _start(argv)
+        pid, outputs = _start(argv, program)
     except OSError as error:
         _say(control, f"missing {error.errno}")
         return 127
@@ -290,5 +297,4 @@ def main(control: int, grace: float, deadline: float, good_until: float, argv: l
 
 
 if __name__ == "__main__":
-    _grace, _deadline, _good_until = map(float, sys.argv[2:5])
-    sys.exit(main(int(sys.argv[1]), _grace, _deadline, _good_until, sys.argv[6:]))
+    sys.exit(main(int(sys.argv[1]), tuple(map(float, sys.argv[2:5])), sys.argv[6:]))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from tasks import errors
-from tasks.adapters import guard, output
+from tasks.adapters import guard, nursery, output
 from tasks.adapters.lifeline import Lifeline
 from tasks.redact import Redactor
 
@@ -44,6 +44,7 @@ class Command:
     env: added to a small base environment (PATH, HOME, LANG, TMPDIR …), not to all of the worker's.
     timeout_seconds: at most this long, and never past the session's deadline. input: sent to its standard input.
     shown: what people see of it, as in errors, instead of all its words.
+    loaded: it is the `ansible-playbook` of this Python, which the nursery has loaded.
     """
 
     argv: tuple[str, ...]
@@ -52,6 +53,7 @@ class Command:
     timeout_seconds: float | None = None
     input: str | None = None
     shown: str = ""
+    loaded: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def run(command: Command, session: Session) -> Completed:
 class _Run:
     """A program under its guard, as seen from here. said: what the guard told, by its first word."""
 
-    def __init__(self, child: subprocess.Popen[bytes], control: socket.socket, transcript: output.Transcript) -> None:
+    def __init__(self, child: nursery.Child, control: socket.socket, transcript: output.Transcript) -> None:
         self.transcript = transcript
         self.said: dict[str, str] = {}
         self._child = child
@@ -151,7 +153,7 @@ class _Run:
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()
-        if "exited" not in self.said and "started" in self.said and self._child.returncode < 0:
+        if "exited" not in self.said and "started" in self.said:
             tree = guard.Tree(int(self.said["started"]))
             tree.members()  # as long as their parents live, those that left the group can be found
             tree.kill()
@@ -194,16 +196,19 @@ def _control(command: Command, session: Session) -> tuple[socket.socket, socket.
         raise _not_started(command, session, error) from error
 
 
-def _start(
-    command: Command, session: Session, control: socket.socket, until: tuple[float, float]
-) -> subprocess.Popen[bytes]:
-    numbers = map(str, (control.fileno(), session.grace_seconds, *until))
+def _start(command: Command, session: Session, control: socket.socket, until: tuple[float, float]) -> nursery.Child:
+    env = {**_base_environment(), **command.env}
+    times = (session.grace_seconds, *until)
+    numbers = map(str, (control.fileno(), *times))
     try:
         with _input(command.input) as stdin:
+            request = nursery.Request(command.argv, command.cwd, env, times, stdin, control.fileno())
+            if command.loaded and (child := nursery.of_process().start(request)):
+                return child
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", guard.__file__, *numbers, "--", *command.argv],
                 cwd=command.cwd,
-                env={**_base_environment(), **command.env},
+                env=env,
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -218,7 +223,8 @@ def _start(
 @contextlib.contextmanager
 def _input(text: str | None) -> Iterator[int]:
     if text is None:
-        yield subprocess.DEVNULL
+        with open(os.devnull, "rb") as nothing:  # noqa: PTH123 - a descriptor, not a path, is what is asked for
+            yield nothing.fileno()
         return
     with os.fdopen(os.memfd_create("input"), "wb+") as file:  # in memory: it may hold secrets
         file.write(text.encode())

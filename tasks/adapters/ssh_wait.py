@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tasks import errors
-from tasks.adapters import process, remote_scope, ssh, ssh_outcomes
+from tasks.adapters import process, remote_scope, ssh, ssh_outcomes, turns
 from tasks.adapters.ssh_outcomes import Attempt, Outcome
 
 BANNER_SECONDS = 5.0
@@ -117,8 +117,7 @@ class _Wait:
         return dict(self.tried)
 
     def attempt(self) -> Attempt:
-        # To a host that answers, a probe would only look like one more login that failed.
-        current = (login if self.turned_away else attempt)(self.target, self.session)
+        current = self.try_once()
         self.tried[current.outcome.value] += 1
         if current != self.last:
             words = (f"login {self.tried.total()}", current.outcome.value, current.detail)
@@ -130,6 +129,18 @@ class _Wait:
         elif time.monotonic() < self.session.deadline:  # else it was cut short by us, and tells nothing new
             self.turned_away = None
         return current
+
+    def try_once(self) -> Attempt:
+        if not self.turned_away:  # to a host that answers, a probe would only look like one more login that failed
+            seen = probe(self.target, self.session)
+            if seen.outcome is not Outcome.OK:
+                return seen
+        try:
+            with turns.LOGINS.turn(self.session) as waited_seconds:
+                self.since += waited_seconds  # it is not the host that had us wait
+                return login(self.target, self.session)
+        except errors.DeadlineError as error:
+            return Attempt(Outcome.TIMED_OUT, error.summary)
 
     def out_of_patience(self) -> bool:
         return self.turned_away is not None and time.monotonic() - self.since >= self.pace.patience

@@ -38,7 +38,7 @@ def start(settings: Settings, tmp_path: Path) -> Iterator[Start]:
     started: list[Beat] = []
 
     def begin(**variables: str) -> Beat:
-        argv = (*crew.commands((), (), beat=True)["beat"],)
+        argv = (*crew.commands({}, beat=True)["beat"],)
         own = {"STEPMARK_PULSE_FILE": str(tmp_path / f"pulse.{len(started)}"), "STEPMARK_BEAT_LOCK_SECONDS": "2"}
         log = (tmp_path / f"beat{len(started)}.log").open("wb")
         process = subprocess.Popen(argv, cwd=ROOT, env=os.environ | own | variables, stdout=log, stderr=log)

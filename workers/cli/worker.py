@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from config import settings as settings_module
 from tasks.workflows.model import Queue
-from workers import crew, crypto, permissions
+from workers import capacity, crew, crypto, permissions
 from workers.cli import connect, members, options, output
 from workers.cli.reports import Exit
 from workers.crew import Crew
@@ -75,7 +75,9 @@ def worker(
     data = settings.data_dir.expanduser()
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    commands = crew.commands(chosen, context.args, beat=beat)
+    slots = {queue: capacity.slots(queue, settings) for queue in chosen}
+    capacity.raise_file_limit(max(slots.values()))
+    commands = crew.commands(slots, context.args, beat=beat)
     output.err().print(f"Starting {', '.join(commands)}. Ctrl-C ends them when their steps have ended.")
     return Exit.OK if Crew(commands).run() else Exit.FAILED
 

@@ -20,16 +20,16 @@ WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.slee
 
 
 def test_commands_give_each_queue_its_pool_and_pass_options_on() -> None:
-    made = crew.commands((Queue.TOOLS, Queue.WAIT), ("-c", "7"), beat=True)
+    made = crew.commands({Queue.TOOLS: 3, Queue.WAIT: 500}, ("-c", "7"), beat=True)
     start = (sys.executable, "-m", "celery", "-A", "workers")
 
     assert made == {
         "tools": (
-            *(*start, "worker", "-Q", "tools", "-n", "tools@%h", "-P", "prefork", "-c", str(os.cpu_count())),
+            *(*start, "worker", "-Q", "tools", "-n", "tools@%h", "-P", "prefork", "-c", "3"),
             *("--loglevel", "INFO", "-c", "7"),
         ),
         "wait": (
-            *(*start, "worker", "-Q", "wait", "-n", "wait@%h", "-P", "threads", "-c", "100"),
+            *(*start, "worker", "-Q", "wait", "-n", "wait@%h", "-P", "threads", "-c", "500"),
             *("--loglevel", "INFO", "-c", "7"),
         ),
         "beat": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,18 @@ def test_time_passes(server: Server, target: ssh.Target) -> None:
 
     with pytest.raises(errors.DeadlineError, match="cloud-init did not end in time: cloud-init is running"):
         cloud_init_status.wait(target, commands.session(seconds=1.5))
+
+
+def test_a_host_that_hangs_is_asked_again(server: Server, target: ssh.Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud_init_status, "ASK_SECONDS", 0.5)
+    asked = []
+
+    def answer(_: str) -> Answer:
+        asked.append(True)
+        time.sleep(2 if len(asked) == 1 else 0)
+        return 0, DONE, ""
+
+    server.answer = answer
+    found = cloud_init_status.wait(target, commands.session())
+
+    assert (found and found.status, len(asked)) == ("done", 2)
