@@ -14,6 +14,7 @@ import redis
 
 from tasks.failure import RunStatus
 from tasks.identity import SCHEMA
+from workers import permissions
 from workers.beats import SILENT_SECONDS
 from workers.connection import Script
 from workers.keys import Keys
@@ -197,7 +198,7 @@ class Overviews:
         """A look at these environments, or at all, by name. Those that are not there are left out."""
         count, found = self._look(names)
         if len(found.rows) != (len(set(names)) if names else count):
-            self.correct(names or self._unseen(found))
+            self._correct_if_allowed(names or self._unseen(found))
             found = self._look(names)[1]
         foreign = {row for row in found.rows if row.schema not in _OURS}
         _tell(sorted(foreign))
@@ -223,6 +224,14 @@ class Overviews:
             pipe.hget(self._keys.environment(name), "spec")
         specs = cast("list[str | None]", pipe.execute())
         return {name: json.loads(spec) for name, spec in zip(names, specs, strict=True) if spec}
+
+    def _correct_if_allowed(self, names: Sequence[str]) -> None:
+        """Who may only look sees the rows as they are, until an operator looks or the reaper comes by."""
+        try:
+            self.correct(names)
+        except redis.ResponseError as error:
+            if not permissions.refused(error):
+                raise
 
     def _unseen(self, found: Overview) -> tuple[str, ...]:
         """Environments without a row, and rows without an environment: an older version has been at work."""

@@ -47,7 +47,17 @@ _ALL: Mapping[str, str] = {
     "zrevrange": "K 0 1",
     "zscore": "K m",
 }
-_LOOKS: Mapping[str, str] = {"xrange": "K - +", "xread": "STREAMS K 0", "xrevrange": "K + -", "zcount": "K 0 1"}
+# A script may do no more than whoever calls it: the overview is read by one.
+_LOOKS: Mapping[str, str] = {
+    "evalsha": "0000000000000000000000000000000000000000 1 K",
+    "scard": "K",
+    "script|load": "s",
+    "xrange": "K - +",
+    "xread": "STREAMS K 0",
+    "xrevrange": "K + -",
+    "zcount": "K 0 1",
+    "zrangebyscore": "K 0 1",
+}
 # Of our scripts and of Celery's, whoever calls them: to call one is not enough.
 _SCRIPTS: Mapping[str, str] = {
     "del": "K",
@@ -95,7 +105,7 @@ _COMMANDS: Mapping[Role, Mapping[str, str]] = {
 # Whoever only looks sees neither workspaces nor states, though they are encrypted.
 _VIEWED = (
     *("beat:*", "broker:tools", "broker:wait", "cancels", "checks:*", "deadlines", "due", "env:*", "environments"),
-    *("events", "facts:*", "firing:*", "firings", "gone", "leases", "log:*", "paused", "queues"),
+    *("events", "facts:*", "firing:*", "firings", "gone", "leases", "log:*", "overview", "paused", "queues"),
     *("retries", "rollout:*", "rollouts", "rollouts:*", "run:*", "runs:*", "schedule:*", "schedules", "server"),
     *("trace:*", "traces:*", "worker:*", "workers"),
 )

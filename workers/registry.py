@@ -12,7 +12,7 @@ import redis
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.failure import RunStatus
-from workers.beats import SILENT_SECONDS
+from workers.beats import BEAT_SECONDS, SILENT_SECONDS
 from workers.connection import Script
 from workers.keys import Keys
 from workers.records import RunRecord

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.support import poll
-from workers import registry
 from workers.beats import SILENT_SECONDS
 from workers.cli import main
 from workers.launch import Launcher

@@ -47,7 +47,7 @@ def look(asked: Wanted) -> list[str]:
         ({"groups": {"web"}, "labels": {"tier": "2"}}, ["web-4"]),
         ({"labels": {"tier": "3"}}, []),
     ],
-    ids=str,
+    ids=lambda what: ",".join(map(str, what)) if isinstance(what, list) else " ".join(what) or "nothing",
 )
 def test_what_is_given_narrows(given: dict[str, Any], names: list[str]) -> None:
     asked = Wanted(**(vars(ALL) | given))
