@@ -73,11 +73,11 @@ def _listen(monitor: redis.client.Monitor, heard: Heard, known: dict[str, str], 
 def _scripts() -> dict[str, str]:
     """The digests of our scripts, as they are called by, with their names."""
     folder = files("workers") / "lua"
-    common = (folder / "common.lua").read_text(encoding="utf-8")
+    row, common = ((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("row", "common"))
     found = {}
     for file in folder.iterdir():
         text = file.read_text(encoding="utf-8")
-        for whole in (text, common + text):
+        for whole in (text, row + text, row + common + text):
             digest = hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest()
             found[digest] = file.name.removesuffix(".lua")
     return found
