@@ -39,7 +39,7 @@ def main() -> int:
         place = asked.keep or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
         verdicts = matrix.tried(place, chosen, at_once=asked.at_once, say=_say)
-    text = "\n".join(table.lines(verdicts, matrix.settings()))
+    text = "\n".join(table.lines(verdicts))
     print(text)
     if asked.write:
         asked.write.write_text(f"{asked.write.read_text().partition(MARK)[0]}{MARK}\n\n{text}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.errors import Kind
 from tasks.failure import Cause
-from tests.faults.fault import Driver, Fault, Loss
+from tests.faults.fault import POOL_LOOK_SECONDS, Driver, Fault, Loss
 
 _COMMAND = (Kind.COMMAND_EXECUTION, Cause.RAISED)
 _TIMEOUT = (Kind.TIMEOUT, Cause.TIMED_OUT)
@@ -71,7 +71,14 @@ _DEADLINES = (
 
 
 _KILLS = (
-    Fault("child", "SIGKILL to the pool's child", _IN_TOOL, driver=Driver.KILL_CHILD, told=_KILLED),
+    Fault(
+        "child",
+        "SIGKILL to the pool's child",
+        _IN_TOOL,
+        driver=Driver.KILL_CHILD,
+        told=_KILLED,
+        lease_seconds=POOL_LOOK_SECONDS + 3,
+    ),
     Fault(
         "tool",
         "SIGKILL to the tool, as for lack of memory",

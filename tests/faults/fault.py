@@ -13,6 +13,9 @@ from tasks.workflows.model import Step, Workflow
 from workers import reaper, steptask
 
 NEVER = math.inf
+# Celery hears at once that a process of its pool dies. If it looks before the process is quite dead, it looks again
+# after so long.
+POOL_LOOK_SECONDS = 5.0
 
 
 class Loss(StrEnum):
@@ -53,7 +56,7 @@ class Fault:
     point, action: of the plan. told: kind and cause with which the step ends, by `Loss.STEP`; no kind: the tool's own.
     effects: how often the step's program has run to its end when the fault strikes, and how often it was begun.
     seconds: how long the program takes if nothing ends it. outage_seconds: of what is cut, killed or stopped; infinite:
-    until all runs have ended. lost_reply: the script whose reply is lost.
+    until all runs have ended. lost_reply: the script whose reply is lost. lease_seconds: that all of its group have.
     """
 
     name: str
@@ -72,11 +75,14 @@ class Fault:
     lost_reply: str = ""
     next_holds: bool = False
     needs_next: bool = False
+    lease_seconds: float = 2.0
 
     @property
     def group(self) -> str:
         """The faults that share workers and a Redis."""
         if self.driver in ALONE or self.action == "hang":  # a pool stands still while it replaces many processes
+            return self.name
+        if self.driver is Driver.KILL_CHILD:  # has a lease of its own
             return self.name
         return "replies" if self.lost_reply else "shared"
 
@@ -103,4 +109,6 @@ class Fault:
             return settings.renew_seconds + 2 * grace
         if self.driver is Driver.REVOKE:
             return reaper.LOOK_SECONDS
+        if self.driver is Driver.KILL_CHILD:
+            return POOL_LOOK_SECONDS
         return {Loss.NOTHING: 0.0, Loss.STEP: 0.0}.get(self.loss, lease)

@@ -37,7 +37,7 @@ _NAMES = {fault.name: fault for fault in FAULTS}
 def main() -> None:
     """Read cells as [[workflow, index, fault], …]; write what was seen."""
     chosen = [Cell(workflow, index, _NAMES[fault]) for workflow, index, fault in json.load(sys.stdin)]
-    with sites.opened(Path(sys.argv[1])) as site:
+    with sites.opened(Path(sys.argv[1]), chosen[0].fault.lease_seconds) as site:
         seen = Group(site, chosen).run()
     sys.stdout.buffer.write(TypeAdapter(list[Seen]).dump_json(seen))
 

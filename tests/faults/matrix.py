@@ -14,13 +14,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from config.settings import Settings
 from tasks.sandbox import api, ladder
 from tests.e2e.sandboxes import Login, Sandbox
-from tests.faults import judge, program
+from tests.faults import judge, program, site
 from tests.faults.cells import Cell
 from tests.faults.judge import Verdict
-from tests.faults.site import ROOT, matrix_settings
+from tests.faults.site import ROOT
 from tests.faults.trial import Seen
 
 GROUP_SECONDS = 1500.0
@@ -42,7 +41,8 @@ def tried(
         name, members = group
         seen = _try(folder / name, described, members)
         verdicts = {
-            cell: judge.judge(cell, one, settings(), slack_seconds) for cell, one in zip(members, seen, strict=True)
+            cell: judge.judge(cell, one, site.settings(cell.fault), slack_seconds)
+            for cell, one in zip(members, seen, strict=True)
         }
         found.update(verdicts)
         wrong = sum(not verdict.right for verdict in verdicts.values())
@@ -87,11 +87,6 @@ def _try(folder: Path, described: str, members: list[Cell]) -> list[Seen]:
         last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
         return [Seen(environment=cell.environment, problem=f"the group failed: {last}") for cell in members]
     return TypeAdapter(list[Seen]).validate_json(done.stdout)
-
-
-def settings() -> Settings:
-    """The settings of all sites."""
-    return matrix_settings()
 
 
 @contextlib.contextmanager

@@ -20,13 +20,13 @@ from config.settings import Settings
 from tasks.adapters import daemon
 from tasks.adapters.daemon import Started
 from tests.faults import plans
+from tests.faults.fault import Fault
 from tests.faults.proxy import Proxy
 from tests.support import poll
 from workers import crypto, runtime
 from workers.demo import redisserver
 from workers.runtime import Base
 
-LEASE_SECONDS = 2.0
 GRACE_SECONDS = 0.5
 REFUSING_VARIABLE = "FAULTS_REFUSING_REDIS"
 # Of the tests; the packages may be installed elsewhere.
@@ -117,12 +117,12 @@ class Site:
 
 
 @contextlib.contextmanager
-def opened(folder: Path) -> Iterator[Site]:
+def opened(folder: Path, lease_seconds: float) -> Iterator[Site]:
     """A site in `folder`; the settings are put into this process's environment, for its workers."""
     directory = folder / "redis"
     directory.mkdir(parents=True)
     server, url = redisserver.start(directory, tied=False)
-    base = _base(folder, url)
+    base = _base(folder, url, lease_seconds)
     base.client.execute_command("ACL", "SETUSER", "refused", "on", ">refused", "~*", "+@all", "-set", "-zadd")
     os.environ[REFUSING_VARIABLE] = f"redis://refused:refused@{url.rpartition('@')[2]}"
     from workers.celery import app
@@ -134,12 +134,12 @@ def opened(folder: Path) -> Iterator[Site]:
         site.close()
 
 
-def _base(folder: Path, url: str) -> Base:
+def _base(folder: Path, url: str, lease_seconds: float) -> Base:
     os.environ |= {
         "STEPMARK_REDIS_URL": url,
         "STEPMARK_ENCRYPTION_KEY_FILE": str(folder / "encryption.key"),
         "STEPMARK_DATA_DIR": str(folder / "data"),
-        "STEPMARK_LEASE_SECONDS": str(LEASE_SECONDS),
+        "STEPMARK_LEASE_SECONDS": str(lease_seconds),
         "STEPMARK_GRACE_SECONDS": str(GRACE_SECONDS),
         plans.VARIABLE: str(folder),
     }
@@ -149,6 +149,6 @@ def _base(folder: Path, url: str) -> Base:
     return runtime.base(settings, patient=True)
 
 
-def matrix_settings() -> Settings:
-    """The settings of a site, as far as expectations depend on them."""
-    return Settings(lease_seconds=LEASE_SECONDS, grace_seconds=GRACE_SECONDS)
+def settings(fault: Fault) -> Settings:
+    """The settings of a site for this fault, as far as expectations depend on them."""
+    return Settings(lease_seconds=fault.lease_seconds, grace_seconds=GRACE_SECONDS)

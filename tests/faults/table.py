@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from config.settings import Settings
 from tasks import workflows
-from tests.faults import cells
+from tests.faults import cells, site
 from tests.faults.catalogue import FAULTS
 from tests.faults.cells import Cell
 from tests.faults.fault import Fault
@@ -16,10 +16,10 @@ Verdicts = Mapping[Cell, Verdict]
 RIGHT, WRONG, NOTHING = "✓", "✗", "-"
 
 
-def lines(verdicts: Verdicts, settings: Settings) -> Iterator[str]:
+def lines(verdicts: Verdicts) -> Iterator[str]:
     """All of it: totals, a row a fault, a table a workflow, what is wrong."""
-    yield from _totals(verdicts, settings)
-    yield from ("", "## By fault", "", *_by_fault(verdicts, settings))
+    yield from _totals(verdicts)
+    yield from ("", "## By fault", "", *_by_fault(verdicts))
     for name in workflows.WORKFLOWS:
         yield from ("", f"## {name}", "", *_of_workflow(name, verdicts))
     reasons = _reasons()
@@ -29,26 +29,27 @@ def lines(verdicts: Verdicts, settings: Settings) -> Iterator[str]:
         yield from (f"- {_title(cell)}: {'; '.join(verdict.wrong)}" for cell, verdict in wrong)
 
 
-def _totals(verdicts: Verdicts, settings: Settings) -> Iterator[str]:
+def _totals(verdicts: Verdicts) -> Iterator[str]:
     found, named = list(verdicts.values()), [v.named for v in verdicts.values() if v.named is not None]
     impossible = sum(bool(cell.why_not) for cell in cells.all_cells())
     yield f"- cells: {sum(v.right for v in found)}/{len(found)} right; {impossible} more cannot be"
     yield f"- attribution: {sum(named)}/{len(named)}, where there was a step to name"
     longest = max((v.known_seconds or 0.0 for v in found), default=0.0)
     bounds = [fault.known_seconds(Settings()) for fault in FAULTS]
-    lease = f"lease {settings.lease_seconds:g} s, grace {settings.grace_seconds:g} s"
+    leases = " or ".join(f"{seconds:g} s" for seconds in sorted({fault.lease_seconds for fault in FAULTS}))
+    lease = f"lease {leases}, grace {site.GRACE_SECONDS:g} s"
     yield f"- longest time from fault to known: {longest:.1f} s ({lease}); at the defaults at most {max(bounds):.0f} s"
     yield f"- executions that a policy does not allow: {sum(v.duplicates for v in found)}"
     yield f"- executions of one environment at one time: {sum(v.overlaps for v in found)}"
 
 
-def _by_fault(verdicts: Verdicts, settings: Settings) -> Iterator[str]:
+def _by_fault(verdicts: Verdicts) -> Iterator[str]:
     yield "| fault | right | known after, longest | at most | at the defaults | settled after, longest |"
     yield "|---|---|---|---|---|---|"
     for fault in FAULTS:
         found = [verdict for cell, verdict in verdicts.items() if cell.fault is fault]
         known = _longest([verdict.known_seconds for verdict in found])
-        bounds = [_bound(fault, each) if known != NOTHING else NOTHING for each in (settings, Settings())]
+        bounds = [_bound(fault, each) if known != NOTHING else NOTHING for each in (site.settings(fault), Settings())]
         settled = _longest([verdict.recovered_seconds for verdict in found])
         right = f"{sum(verdict.right for verdict in found)}/{len(found)}"
         yield f"| {fault.title} | {right} | {known} | {' | '.join(bounds)} | {settled} |"

@@ -11,7 +11,7 @@ from tasks.environment import State
 from tasks.errors import Kind
 from tasks.failure import Cause, RunStatus
 from tasks.workflows.model import Step, Unknown, Workflow
-from tests.faults import cells, judge, matrix, table
+from tests.faults import cells, judge, site, table
 from tests.faults.catalogue import FAULTS
 from tests.faults.cells import Cell, Expectation
 from tests.faults.fault import Fault
@@ -48,7 +48,7 @@ def _expected(fault: Fault, unknown: Unknown, monkeypatch: pytest.MonkeyPatch) -
     steps: tuple[Step, ...] = (dataclasses.replace(first, unknown=unknown), *rest)
     workflow: Workflow = dataclasses.replace(workflows.WORKFLOWS["provision"], steps=steps)
     monkeypatch.setitem(workflows.WORKFLOWS, "provision", workflow)  # type: ignore[arg-type]  # read-only for others
-    return cells.expected(Cell("provision", 1, fault), matrix.settings())
+    return cells.expected(Cell("provision", 1, fault), site.settings(fault))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ _LOG = (f"start {_STEP} r.1 5 9.0", f"alive {_STEP} r.1 5 11.9", f"start {_STEP}
 
 
 def _judged(seen: Seen) -> judge.Verdict:
-    return judge.judge(Cell("register", 1, _NAMES["worker"]), seen, matrix.settings(), 5.0)
+    return judge.judge(Cell("register", 1, _NAMES["worker"]), seen, site.settings(_NAMES["worker"]), 5.0)
 
 
 def test_a_right_cell() -> None:
@@ -160,7 +160,7 @@ def test_the_tables_say_all() -> None:
     verdicts = {cell: judge.Verdict((), True, 2.0, 4.0, 2) for cell in cells.all_cells() if not cell.why_not}
     verdicts[Cell(*places[0], _NAMES["worker"])] = judge.Verdict(("the run is failed, not succeeded",), False)
 
-    lines = list(table.lines(verdicts, matrix.settings()))
+    lines = list(table.lines(verdicts))
 
     for fault in FAULTS:
         assert sum(line.startswith(f"| {fault.title} |") for line in lines) == 1 + len(workflows.WORKFLOWS)
