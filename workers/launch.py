@@ -116,6 +116,7 @@ class Launcher:
             "rollout": _rollout(wish.rollout, wish.spec),
             "resume": {
                 "epoch": str(record.epoch),
+                "at": str(record.index or 1),
                 "index": index,
                 "options": options,
                 "skip": wish.skip,

@@ -18,9 +18,11 @@ from tests.integration.conftest import request, spec
 from tests.support import poll
 from workers import callbacks, connection, errback, runtime
 from workers.launch import Launcher, Resumption
+from workers.names import Names
 from workers.records import RunRecord
-from workers.refusals import BusyError, RefusedError
+from workers.refusals import BusyError, ConflictError, RefusedError
 from workers.runtime import Base
+from workers.store import Store
 from workers.tracker import Execution, Place, StaleError
 
 Snapshot = dict[str, object]
@@ -300,6 +302,51 @@ def test_a_run_of_other_steps_is_not_resumed(base: Base, launcher: Launcher, exe
 
     with pytest.raises(RefusedError, match="has other steps now"):
         launcher.resume(run.model_copy(update={"names": ("check-disk", *run.names)}), Resumption(), "tester@here")
+
+
+@pytest.mark.parametrize(("step", "partial"), [("opentofu-init", False), ("opentofu-validate", True)])
+def test_a_run_is_partial_for_the_steps_that_it_does_not_do_again(
+    step: str, partial: bool, base: Base, launcher: Launcher, execution: Execution
+) -> None:
+    """A step that was not possible may be so when the operator goes back to it."""
+    base.tracker.end(execution, Result(execution.facts))
+    second = base.tracker.start(message(place_of(execution), 2), "w0@test")
+    base.tracker.end(second, Result(second.facts, Ending.NOT_POSSIBLE, "this kind of host cannot"))
+    assert base.store.run(execution.identity.run).partial
+    base.tracker.start(message(place_of(execution), 3), "w0@test")
+    fail(base, execution.identity.run)
+
+    again = launcher.resume(base.store.run(execution.identity.run), Resumption(step), "tester@here")
+
+    assert base.store.run(again.run).partial is partial
+
+
+def test_a_run_that_went_on_since_it_was_read_is_not_resumed(
+    base: Base, launcher: Launcher, execution: Execution
+) -> None:
+    """In the same epoch: it was thought to be lost, and its worker came back."""
+    read = base.store.run(execution.identity.run)
+    base.tracker.end(execution, Result(execution.facts))
+    fail(base, read.run)
+    before = snapshot(base)
+
+    with pytest.raises(ConflictError):
+        launcher.resume(read.model_copy(update={"status": RunStatus.FAILED}), Resumption(), "tester@here")
+    assert snapshot(base) == before
+
+
+def test_a_run_that_expires_while_its_environment_is_renamed_leaves_nothing(
+    base: Base, execution: Execution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = execution.identity.run
+    fail(base, run)
+    read = base.store.runs([run])
+    base.client.delete(base.keys.run(run))
+    monkeypatch.setattr(Store, "runs", lambda *_: read)
+
+    Names(base).adopt("web-1", "web-9", "renamed")
+
+    assert not base.client.exists(base.keys.run(run))
 
 
 def test_a_plan_leaves_the_run_that_can_be_resumed(base: Base, launcher: Launcher, execution: Execution) -> None:

@@ -16,8 +16,10 @@ if redis.call('EXISTS', new) == 1 and redis.call('HGET', new, 'moved_to') ~= nam
 
 local first_run = 8 + 2 * pairs_count
 for i = first_run, #KEYS do
-  redis.call('HSET', KEYS[i], 'environment', new_name)
-  if ARGV[9 + i - first_run] ~= '' then redis.call('HSET', KEYS[i], 'failure', ARGV[9 + i - first_run]) end
+  if redis.call('EXISTS', KEYS[i]) == 1 then  -- it is not past its retention by now
+    redis.call('HSET', KEYS[i], 'environment', new_name)
+    if ARGV[9 + i - first_run] ~= '' then redis.call('HSET', KEYS[i], 'failure', ARGV[9 + i - first_run]) end
+  end
 end
 for i = 8, first_run - 1, 2 do
   if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('RENAME', KEYS[i], KEYS[i + 1]) end

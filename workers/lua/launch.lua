@@ -3,7 +3,7 @@
 --      17 rollout, 18 its pending environments of the provider, 19 its slots, 20 its specs
 -- ARGV 1 nonce, 2 request as JSON: environment, schema, spec, revision ('' any), sources, user, trigger, options, forget_state, retention, provider,
 --      rollout {id, provider} ('' none), history: how many runs of the environment are kept, kept: the keys of such a run, `*` for its id,
---      runs [{field: value}] or resume {epoch, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
+--      runs [{field: value}] or resume {epoch, at: the index that was read, index, options ('' keep), deadline in seconds ('' keep), skip: why the step at index is left out ('' it is not)}
 -- Answer: ok RUN EPOCH DELIVERY | busy RUN | held SECONDS | state STATE | conflict REVISION | schema SCHEMA | provider NAME
 --         | slot WHY: the rollout does not start this environment now
 local next_run, environments, runs, server, rollout, pending, slots, specs = unpack(KEYS, 13, 20)
@@ -126,7 +126,7 @@ local function resume()
   if failed == '' then failed = get(run, 'origin_state') end
   if status ~= 'failed' and status ~= 'cancelled' then return {'state', status} end
   if get(environment, 'last_run') ~= get(run, 'run') or state ~= failed then return {'state', state} end
-  if get(run, 'epoch') ~= request.resume.epoch then return {'conflict', get(run, 'epoch')} end
+  if get(run, 'epoch') ~= request.resume.epoch or get(run, 'index') ~= request.resume.at then return {'conflict', get(run, 'epoch')} end
   if another_provider() then return {'provider', another_provider()} end
   local failure = get(run, 'failure')
   if failure ~= '' then
