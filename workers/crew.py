@@ -1,14 +1,16 @@
-"""Crew: the worker processes of one machine, started together and ended together."""
+"""Crew: the worker processes of one machine, started together and ended together; one that dies is started again."""
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,10 +21,12 @@ from tasks.workflows.model import Queue
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
-_HURRY_SECONDS = 1.0
+_HURRY_SECONDS = 2.0
 _PULSE_FILE = "STEPMARK_PULSE_FILE"
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _POOLS = {Queue.TOOLS: "prefork", Queue.WAIT: "threads"}
+# Told to end by somebody else, or called wrongly: it would be the same again.
+_FINAL = (0, 2)
 
 
 def commands(
@@ -45,45 +49,100 @@ def commands(
     return made
 
 
-class Crew:
-    """Processes that live and die together: the end of one ends the others."""
+@dataclass(frozen=True)
+class Patience:
+    """With a process that dies. most: how often in a row it may have died within `quick_seconds` of its start.
 
-    def __init__(self, made: Mapping[str, tuple[str, ...]]) -> None:
-        self._commands = made
-        self._children: dict[str, Child] = {}
+    pause_seconds: before it is started again; doubled after each such death.
+    """
+
+    quick_seconds: float = 60.0
+    most: int = 4
+    pause_seconds: float = 1.0
+
+
+class Member:
+    """One process of a crew. told: it was sent a signal."""
+
+    def __init__(self, name: str, command: tuple[str, ...], env: Mapping[str, str], patience: Patience) -> None:
+        self.told = False
+        self._name = name
+        self._command = command
+        self._env = env
+        self._patience = patience
+        self._child: Child | None = None
+        self._start_at = 0.0
+        self._quick_deaths = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs now."""
+        return self._child is not None and self._child.poll() is None
+
+    def look(self, at: float) -> bool:
+        """Start it when its time has come, also again. False: that would be of no use. at: on the monotonic clock."""
+        if self.alive:
+            return True
+        if self._child is not None:
+            return self._mourn(self._child.returncode, at)
+        if at >= self._start_at:
+            self._start_at = at
+            self._child = children.start(self._command, self._env)
+        return True
+
+    def tell(self, number: signal.Signals) -> None:
+        """Signal it, if it runs."""
+        if self._child is not None and self.alive:
+            self.told = True
+            self._child.send_signal(number)
+
+    def _mourn(self, status: int, at: float) -> bool:
+        """Choose when it is started again. False: never."""
+        self._child = None
+        quick = at - self._start_at < self._patience.quick_seconds
+        self._quick_deaths = self._quick_deaths + 1 if quick else 0
+        if status in _FINAL or self._quick_deaths > self._patience.most:
+            logger.error("Process %s has ended with status %s: ending the others", self._name, status)
+            return False
+        pause = self._patience.pause_seconds * 2 ** max(0, self._quick_deaths - 1)
+        logger.error("Process %s has ended with status %s: starting it again in %g s", self._name, status, pause)
+        self._start_at = at + pause
+        return True
+
+
+class Crew:
+    """Processes that live and end together. One that dies is started again; if that is of no use, the others end."""
+
+    def __init__(self, made: Mapping[str, tuple[str, ...]], patience: Patience = Patience()) -> None:
+        alone = len(made) == 1
+        self._members = [
+            Member(name, command, _environment_of(name, alone=alone), patience) for name, command in made.items()
+        ]
         self._told = 0
 
     def run(self) -> bool:
         """Start them, pass TERM and INT on, wait for their end. Whether they ended because they were told to."""
         with self._signals():
-            for name, command in self._commands.items():
-                self._children[name] = children.start(command, self._environment(name))
-            while not self._ended():
+            while not self._told and self._look():
                 time.sleep(_LOOK_SECONDS)
             told = bool(self._told)
-            if not told:  # told twice, they hand over: a long step must not keep all from being started anew
-                self._pass_on(signal.SIGTERM)
-                time.sleep(_HURRY_SECONDS)
-                self._pass_on(signal.SIGTERM)
-            while any(child.poll() is None for child in self._children.values()):
-                time.sleep(_LOOK_SECONDS)
+            self._end(math.inf if told else time.monotonic() + _HURRY_SECONDS)
         return told
 
-    def _environment(self, name: str) -> dict[str, str]:
-        """A pulse file of its own for each, if there are several: one that lives must not hide one that does not."""
-        found = environment()
-        if len(self._commands) > 1 and (file := found.get(_PULSE_FILE)):
-            found[_PULSE_FILE] = f"{file}.{name}"
-        return found
+    def _look(self) -> bool:
+        """Whether all live, or will again."""
+        at = time.monotonic()
+        return all(member.look(at) for member in self._members)
 
-    def _ended(self) -> bool:
-        """Whether one has ended."""
-        for name, child in self._children.items():
-            if child.poll() is not None:
-                if not self._told:
-                    logger.error("Process %s has ended with status %s: ending the others", name, child.returncode)
-                return True
-        return False
+    def _end(self, hurry_at: float) -> None:
+        """See that all are told, and wait for their end. Told again, from `hurry_at` on, they hand over what runs."""
+        while living := [member for member in self._members if member.alive]:
+            hurry = time.monotonic() >= hurry_at
+            for member in living:
+                if hurry or not member.told:
+                    member.tell(signal.SIGTERM)
+            hurry_at += _HURRY_SECONDS if hurry else 0.0
+            time.sleep(_LOOK_SECONDS)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -98,12 +157,16 @@ class Crew:
         """The first TERM or INT lets running steps end, the second hands them over; a third INT, or QUIT, kills."""
         self._told += 1
         impatient = self._told > 2 and number == signal.SIGINT
-        self._pass_on(signal.SIGQUIT if impatient or number == signal.SIGQUIT else signal.SIGTERM)
+        for member in self._members:
+            member.tell(signal.SIGQUIT if impatient or number == signal.SIGQUIT else signal.SIGTERM)
 
-    def _pass_on(self, number: signal.Signals) -> None:
-        for child in self._children.values():
-            if child.poll() is None:
-                child.send_signal(number)
+
+def _environment_of(name: str, *, alone: bool) -> dict[str, str]:
+    """A pulse file of its own for each, if there are several: one that lives must not hide one that does not."""
+    found = environment()
+    if not alone and (file := found.get(_PULSE_FILE)):
+        found[_PULSE_FILE] = f"{file}.{name}"
+    return found
 
 
 def environment() -> dict[str, str]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, cast
 
 import redis
-from celery import Celery, bootsteps
+from celery import Celery, bootsteps, signals
 from kombu.exceptions import OperationalError
 
 from tasks.errors import Kind
@@ -200,8 +200,9 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the present look, and let another worker's reaper go on."""
+        """End after the present look, and let another worker's reaper go on; if that takes long, by the lock's end."""
         self._stop.set()
+        self._thread.join(LOOK_SECONDS)
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_SECONDS):
@@ -223,7 +224,7 @@ class Watch:
 
 
 class Part(bootsteps.StartStopStep):
-    """The part of a worker's main process that runs the watch; it outlives the connection to the broker."""
+    """The part of a worker's main process that runs the watch, until the last step of a worker that stops has ended."""
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -233,8 +234,8 @@ class Part(bootsteps.StartStopStep):
         """Begin to watch."""
         self._watch = Watch(runtime.base_of_process(), parent.app, parent.hostname)
         self._watch.start()
+        signals.worker_shutdown.connect(self._end)
 
-    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """End the watch."""
+    def _end(self, **_: Any) -> None:
         if self._watch:
             self._watch.stop()

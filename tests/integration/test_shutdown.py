@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
+from tasks.adapters import guard
 from tasks.failure import RunStatus
-from tests.faults.chaos_world import Worker, World
+from tests.faults.chaos_world import LEASE_SECONDS, Worker, World
 from tests.integration import stage
 from tests.integration.stage import at_host, at_work, ended, events, launch
 from tests.support import REPOSITORY, poll
@@ -193,6 +194,46 @@ def test_two_signals_to_a_crew_hand_over(step: str, world: World, base: Base, cr
     record = base.store.run(run)
     assert (record.status, record.epoch, record.step) == (RunStatus.QUEUED, 2, step)
     assert events(base, run)["handed-over"] == 1
+
+
+def _member(crew: subprocess.Popen[bytes], queue: str) -> int | None:
+    """The main process of the crew that serves the queue, if it lives."""
+    for pid, (parent, _, _) in guard.processes().items():
+        if parent == crew.pid and f"{queue}@crew".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+            return pid
+    return None
+
+
+def test_a_process_that_dies_is_started_again(world: World, base: Base, crew: subprocess.Popen[bytes]) -> None:
+    """And the other one goes on meanwhile: nobody waits for its long steps."""
+    [long] = launch(base, 40, 1, "first", name="long")
+    [lost] = launch(base, 30, 1, "second", name="lost")
+    poll(lambda: at_host(world, "start", "second"))
+    killed = poll(lambda: _member(crew, "tools"))
+
+    os.kill(killed, signal.SIGKILL)
+
+    [record] = ended(base, [lost], seconds=40)
+    assert (record.status, record.epoch) == (RunStatus.SUCCEEDED, 2), record.failure
+    assert _member(crew, "tools") not in (None, killed)
+    assert base.store.run(long).status is RunStatus.RUNNING
+    assert at_host(world, "overlap") == []
+
+
+def test_the_last_worker_reaps_until_its_last_step_has_ended(
+    world: World, base: Base, crew: subprocess.Popen[bytes]
+) -> None:
+    launch(base, 60, 1)
+    poll(lambda: at_host(world, "start"))
+
+    crew.send_signal(signal.SIGTERM)
+
+    poll(lambda: _member(crew, "tools") is None)
+    at = base.now()
+    poll(lambda: float(base.client.hget(base.keys.server(), "seen")) > at + LEASE_SECONDS)
+    crew.send_signal(signal.SIGTERM)
+    assert crew.wait(30) == 0
+    assert base.client.get(base.keys.reaper()) is None
 
 
 def test_a_rolling_deploy_loses_nothing(world: World, base: Base) -> None:

@@ -1,4 +1,4 @@
-"""The worker processes of a machine: their commands, and that they end together."""
+"""The worker processes of a machine: their commands, that they end together, and that a dead one is started again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tasks.workflows.model import Queue
 from tests.support import poll
 from workers import crew
-from workers.crew import Crew
+from workers.crew import Crew, Patience
 
 WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.sleep(600)"
 
@@ -52,15 +52,50 @@ def test_a_signal_ends_all(number: signal.Signals, tmp_path: Path) -> None:
     assert Crew({mark.name: (sys.executable, "-c", WAITS, str(mark)) for mark in marks}).run() is True
 
 
-def test_the_end_of_one_ends_the_others(tmp_path: Path) -> None:
-    began = time.monotonic()
-    made = {
-        "ends": (sys.executable, "-c", "raise SystemExit(3)"),
-        "waits": (sys.executable, "-c", WAITS, str(tmp_path / "mark")),
+def dying(status: int, folder: Path) -> dict[str, tuple[str, ...]]:
+    """A process that notes its start and ends with the status, and one that waits."""
+    ends = f"import sys; open(sys.argv[1], 'a').write('x'); raise SystemExit({status})"
+    return {
+        "ends": (sys.executable, "-c", ends, str(folder / "starts")),
+        "waits": (sys.executable, "-c", WAITS, str(folder / "mark")),
     }
 
-    assert Crew(made).run() is False
+
+@pytest.mark.parametrize(("status", "starts"), [(0, 1), (2, 1), (3, 4)])
+def test_one_that_dies_is_started_again_until_that_is_of_no_use(status: int, starts: int, tmp_path: Path) -> None:
+    """Not if it was told to end, or called wrongly. Then the others end too."""
+    began = time.monotonic()
+
+    assert Crew(dying(status, tmp_path), Patience(most=3, pause_seconds=0.1)).run() is False
+
+    assert len((tmp_path / "starts").read_text()) == starts
     assert time.monotonic() - began < 300
+
+
+def test_one_that_has_lived_for_long_dies_as_if_for_the_first_time(tmp_path: Path) -> None:
+    crew = Crew(dying(3, tmp_path), Patience(quick_seconds=0.0, most=0, pause_seconds=0.1))
+
+    def tell() -> None:
+        poll(lambda: (tmp_path / "starts").exists() and len((tmp_path / "starts").read_text()) > 5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=tell).start()
+
+    assert crew.run() is True
+
+
+def test_the_others_are_told_until_they_heed(tmp_path: Path) -> None:
+    """The second signal is an order to hand over: what runs may run for long."""
+    heeds = "import signal, sys, time; told = []; signal.signal(signal.SIGTERM, lambda *_: told.append(1))\n"
+    heeds += "while len(told) < 2: time.sleep(.05)"
+
+    assert Crew({**dying(2, tmp_path), "waits": (sys.executable, "-c", heeds)}).run() is False
+
+
+def test_the_pauses_grow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Crew(dying(3, tmp_path), Patience(most=3, pause_seconds=0.05)).run()
+
+    assert [record.args[2] for record in caplog.records if "starting it again" in record.message] == [0.05, 0.1, 0.2]
 
 
 def test_children_find_our_packages_first(monkeypatch: pytest.MonkeyPatch) -> None:
