@@ -304,23 +304,6 @@ def test_a_run_of_other_steps_is_not_resumed(base: Base, launcher: Launcher, exe
         launcher.resume(run.model_copy(update={"names": ("check-disk", *run.names)}), Resumption(), "tester@here")
 
 
-@pytest.mark.parametrize(("step", "partial"), [("opentofu-init", False), ("opentofu-validate", True)])
-def test_a_run_is_partial_for_the_steps_that_it_does_not_do_again(
-    step: str, partial: bool, base: Base, launcher: Launcher, execution: Execution
-) -> None:
-    """A step that was not possible may be so when the operator goes back to it."""
-    base.tracker.end(execution, Result(execution.facts))
-    second = base.tracker.start(message(place_of(execution), 2), "w0@test")
-    base.tracker.end(second, Result(second.facts, Ending.NOT_POSSIBLE, "this kind of host cannot"))
-    assert base.store.run(execution.identity.run).partial
-    base.tracker.start(message(place_of(execution), 3), "w0@test")
-    fail(base, execution.identity.run)
-
-    again = launcher.resume(base.store.run(execution.identity.run), Resumption(step), "tester@here")
-
-    assert base.store.run(again.run).partial is partial
-
-
 def test_a_run_that_went_on_since_it_was_read_is_not_resumed(
     base: Base, launcher: Launcher, execution: Execution
 ) -> None:
