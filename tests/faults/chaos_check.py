@@ -68,14 +68,23 @@ def _of_run(base: Base, record: RunRecord) -> Iterator[str]:
     yield from (
         f"step {index} began {count} times in epoch {epoch}" for (epoch, index), count in starts.items() if count > 1
     )
-    beginnings = sum(event["event"] in _BEGINNINGS for event in events)
-    if beginnings != record.epoch:
-        yield f"it is in epoch {record.epoch}, after {beginnings} beginnings"
+    yield from _epochs(record, events, came_back=float(base.client.hget(base.keys.server(), "back_at") or 0) > 0)
     yield from _order(events)
     if record.status is RunStatus.SUCCEEDED and [done.index for done in record.completed] != [1, 2, 3, 4]:
         yield f"it succeeded with {[done.index for done in record.completed]} done"
     if record.status is not RunStatus.SUCCEEDED:
         yield from _of_failure(record, events)
+
+
+def _epochs(record: RunRecord, events: tuple[dict[str, str], ...], *, came_back: bool) -> Iterator[str]:  # type: ignore[misc]
+    """Each beginning has an epoch of its own, the next one; after Redis came back some are left out."""
+    beginnings = sum(event["event"] in _BEGINNINGS for event in events)
+    if beginnings > record.epoch or (beginnings != record.epoch and not came_back):
+        yield f"it is in epoch {record.epoch}, after {beginnings} beginnings"
+    if any(int(after["epoch"]) < int(before["epoch"]) for before, after in pairwise(events)):
+        yield "its epoch went back"
+    if len({event["epoch"] for event in events if event["event"] == "step-started"}) > beginnings:
+        yield "it has had more epochs than beginnings"
 
 
 def _order(events: tuple[dict[str, str], ...]) -> Iterator[str]:  # type: ignore[misc]
