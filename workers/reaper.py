@@ -35,7 +35,7 @@ _LOCK_SECONDS = 10.0
 _MEMORY_LEASES = 20
 _PAGE = 200
 # It is seldom needed, and reads all that lives.
-_MEND_LOOKS = 10
+_SELDOM_LOOKS = 10
 
 
 class Reaper:
@@ -62,7 +62,10 @@ class Reaper:
         quiet = restarts.look(self._base)
         now = self._base.now()
         keys = self._base.keys
-        self._correct_overview()
+        seldom = self._looks % _SELDOM_LOOKS == 0
+        self._looks += 1
+        if seldom:
+            self._correct_overview()
         self._end_cancelled()
         for record in self._runs(self._until(keys.deadlines(), now)):
             if record.status in (RunStatus.QUEUED, RunStatus.WAITING):
@@ -79,8 +82,7 @@ class Reaper:
         self._take_over(now)
         self._send_anew()
         self._send_again(now)
-        self._looks += 1
-        if self._looks % _MEND_LOOKS == 0:
+        if seldom:
             self._mend()
 
     def _advance_rollouts(self) -> None:
@@ -88,7 +90,7 @@ class Reaper:
             self._help(record.rollout, partial(self._rollouts.look, record.rollout))
 
     def _correct_overview(self) -> None:
-        """A part of the rows at each look: workers of older versions write none, and runs go with their retention."""
+        """A part of the rows: workers of older versions write none, and runs go with their retention."""
         scanned = self._base.client.sscan(self._base.keys.environments(), self._cursor, count=_PAGE)
         self._cursor, names = cast("tuple[int, list[str]]", scanned)
         if wrong := self._overviews.correct(names):

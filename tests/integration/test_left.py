@@ -56,7 +56,7 @@ def test_a_run_that_stands_in_no_set_is_put_back(
     status: str, base: Base, launcher: Launcher, looking: Reaper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script that Redis refused in its middle has left it so."""
-    monkeypatch.setattr(reaper, "_MEND_LOOKS", 1)
+    monkeypatch.setattr(reaper, "_SELDOM_LOOKS", 1)
     place = launcher.launch(request(spec()))
     execution = base.tracker.start(message(place), "w0@test").name if status == "running" else ""
     base.client.hset(base.keys.run(place.run), mapping={"status": status, "due_at": base.now() + 600})

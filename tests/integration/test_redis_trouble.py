@@ -176,7 +176,7 @@ def test_a_process_that_is_killed_before_it_could_record_a_start_fails_nothing(w
     tools.signal(signal.SIGSTOP)
     time.sleep(1.5)  # it may still be waiting for a message, and be given one
     [run] = launch(base, 0.2, 1)
-    poll(lambda: base.store.run(run).step == "second" and base.client.llen("tools") == 1)
+    poll(lambda: base.store.run(run).step == "second" and base.client.llen(base.keys.queue("tools")) == 1)
     world.redis.client.execute_command("ACL", "SETUSER", "default", "-hincrby")
     before = tools.log.read_text().count("Not recorded yet")
     tools.signal(signal.SIGCONT)
