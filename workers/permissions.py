@@ -96,7 +96,7 @@ _CELERY: Mapping[str, str] = {
     "watch": "K",
 }
 _COMMANDS: Mapping[Role, Mapping[str, str]] = {
-    # What was taken and not begun when a worker ends is put back. The reaper goes through the environments, some at a time.
+    # What was taken and not begun when a worker ends is put back. The reaper goes through the environments.
     Role.WORKER: {**_ALL, **_SCRIPTS, **_CELERY, "rpush": "K m", "sscan": "K 0"},
     # A change of encryption keys looks for all that is encrypted: the one time that keys are scanned.
     Role.OPERATOR: {**_ALL, **_LOOKS, **_SCRIPTS, **_CELERY, "hkeys": "K", "rename": "K K", "scan": "0"},

@@ -167,7 +167,11 @@ def test_a_look_whose_worker_is_killed_is_done_again(
     run = ended(base, launcher.launch(request(killed, CHECK)).run)
 
     after = base.store.environment("web-1")
-    assert (run.status, [each.kind.value for each in run.earlier], run.taken) == (RunStatus.SUCCEEDED, ["worker-lost"], 1)
+    assert (run.status, [each.kind.value for each in run.earlier], run.taken) == (
+        RunStatus.SUCCEEDED,
+        ["worker-lost"],
+        1,
+    )
     assert after.drift is not None
     assert (after.drift.run, after.drift.summary) == (run.run, "host: create")
     assert but_for_the_mark(after) == but_for_the_mark(before)
