@@ -177,7 +177,7 @@ def test_a_process_that_is_killed_before_it_could_record_a_start_fails_nothing(w
     time.sleep(1.5)  # it may still be waiting for a message, and be given one
     [run] = launch(base, 0.2, 1)
     poll(lambda: base.store.run(run).step == "second" and base.client.llen(base.keys.queue("tools")) == 1)
-    world.redis.client.execute_command("ACL", "SETUSER", "default", "-hincrby")
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "-hset")
     before = tools.log.read_text().count("Not recorded yet")
     tools.signal(signal.SIGCONT)
     poll(lambda: tools.log.read_text().count("Not recorded yet") > before)
@@ -185,7 +185,7 @@ def test_a_process_that_is_killed_before_it_could_record_a_start_fails_nothing(w
         kill(pid, signal.SIGKILL)
     poll(lambda: "had not begun when its process was lost" in tools.log.read_text())
 
-    world.redis.client.execute_command("ACL", "SETUSER", "default", "+hincrby")
+    world.redis.client.execute_command("ACL", "SETUSER", "default", "+hset")
 
     [record] = ended(base, [run])
     assert record.status is RunStatus.SUCCEEDED, record.failure
