@@ -83,7 +83,7 @@ class Schedule(Model):
     )
     overlap: Literal["skip", "queue", "allow"] = Field(
         default="skip",
-        description="While runs of an earlier firing go on: leave this one out, let it wait for them, or launch it.",
+        description="While an earlier firing's rollout goes on: leave this one out, let it wait, or launch it.",
     )
     missed: Literal["skip", "run-once"] = Field(
         default="skip", description="What becomes of a time at which nobody was there to fire it."

@@ -1,4 +1,4 @@
-"""Firing: what becomes of a schedule whose time has come. A firing launches once, however often it is delivered.
+"""Firing: what becomes of a schedule whose time has come. It begins one rollout, however often it is delivered.
 
 Beat notes a firing in a sorted set before it sends the message. Whoever has dealt with it takes it out; the reaper
 sends again what stays.
@@ -7,20 +7,23 @@ sends again what stays.
 from __future__ import annotations
 
 import logging
+import secrets
 from contextlib import suppress
-from typing import cast
+from typing import Any, cast
 
+import redis
 from celery import Celery, current_app, shared_task
 from kombu.exceptions import OperationalError
 from redis.exceptions import LockError
 
-from config.fleet import EnvironmentSpec, Schedule
 from tasks.jobs import JOBS
 from tasks.workflows.model import Queue
 from workers import readiness, runtime, verbs
 from workers.firingrecord import Due, Firing, Outcome
-from workers.launch import Launcher, Request
-from workers.refusals import RefusedError
+from workers.refusals import NotFoundError, RefusedError
+from workers.rolloutdraft import Claim, RolloutRequest
+from workers.rolloutrecord import RolloutStatus
+from workers.rollouts import Rollouts
 from workers.runtime import Base
 from workers.schedule import FIRE, ScheduleRecord, Schedules
 
@@ -32,13 +35,13 @@ LATE_SECONDS = 300.0
 _LOCK_SECONDS = 100
 _AGAIN_SECONDS = 60.0
 _SELDOM_SECONDS = 600.0
-# A firing that waits for another one, or for its runs, is looked after so often.
+# A firing that waits for another one, or for its rollout, is looked after so often.
 _WAIT_SECONDS = 10.0
 # And for as long as a missed time is made up for.
 _DONE_SECONDS = 3600
 _KEPT = 50
 _PAGE = 200
-_MOST_NAMED = 3
+_LACKING = "lacking"
 
 
 class Firings:
@@ -49,6 +52,7 @@ class Firings:
         self._app = app
         self._keys = base.keys
         self._schedules = Schedules(base.client, base.keys)
+        self._rollouts = Rollouts(base, app)
 
     def note(self, due: Due) -> None:
         """Write it down: from here on it is dealt with, whoever dies. Doing it again changes nothing."""
@@ -75,25 +79,37 @@ class Firings:
                 logger.warning("The firing %s cannot be sent: %s", due, error)
 
     def fire(self, due: Due) -> Firing | None:
-        """Launch the workflow of a schedule over what it selects, once, or leave it out.
+        """Begin a rollout of a schedule's workflow over what it selects, once, or leave it out.
 
         None: that was done before, or the schedule is not there any more.
-        An environment that cannot be launched (busy, in another state, or its workers lack something) is left out with
-        a warning, and with a record that `stepmark status` shows until the schedule is fired again.
+        An environment whose workers lack something is left out of the rollout, as is one that it cannot launch later;
+        `stepmark status` says so until the schedule is fired again.
         """
         lock = self._base.client.lock(
             self._keys.schedule_lock(due.schedule), timeout=_LOCK_SECONDS, blocking=False, thread_local=False
         )
-        if not lock.acquire():
+        token = secrets.token_hex(16)
+        if not lock.acquire(token=token):
             self._put_off(due)
             return self._firing(due, Outcome.WAITING, reason="another firing of it is just being dealt with")
         try:
-            return self._fire(due)
+            firing = self._fire(due, token)
         finally:
             with suppress(LockError):  # it took longer: somebody else may be at it
                 lock.release()
+        if firing and firing.rollout:
+            self._start(firing.rollout)
+        return firing
 
-    def _fire(self, due: Due) -> Firing | None:
+    def _start(self, rollout: str) -> None:
+        """Start what may start now. The firing has been dealt with: what is not done here the reaper does."""
+        try:
+            while self._rollouts.advance(rollout):
+                pass
+        except redis.RedisError as error:
+            logger.warning("Rollout %s is advanced later, by a reaper: %s", rollout, error)
+
+    def _fire(self, due: Due, token: str) -> Firing | None:
         if self._base.client.exists(self._keys.firing(due.schedule, due.mark)):
             self._base.client.zrem(self._keys.firings(), str(due))
             return None
@@ -102,7 +118,9 @@ class Firings:
             self._schedules.remove(due.schedule)  # what was written while it was removed
             self._base.client.zrem(self._keys.firings(), str(due))
             return None
-        firing = self._deal_with(record, due)
+        firing = self._deal_with(record, due, token)
+        if firing is None:
+            return None
         if firing.outcome is Outcome.WAITING:
             self._base.client.hset(self._keys.schedule(due.schedule), "waiting", str(due))
             self._put_off(due)
@@ -113,8 +131,11 @@ class Firings:
     def _put_off(self, due: Due) -> None:
         self._base.client.zadd(self._keys.firings(), {str(due): self._base.now() + _WAIT_SECONDS})
 
-    def _deal_with(self, record: ScheduleRecord, due: Due) -> Firing:
-        schedule = record.schedule
+    def _deal_with(self, record: ScheduleRecord, due: Due, token: str) -> Firing | None:
+        """What becomes of it; None: the lock was lost to somebody else meanwhile, or the schedule was removed."""
+        schedule, rollout = record.schedule, self._drafted(due)
+        if rollout:
+            return self._let_go(due, rollout)
         outcome, reason = self._objection(record, due)
         if reason:
             logger.warning("Schedule %s is %s: %s", schedule.name, outcome.value, reason)
@@ -122,9 +143,8 @@ class Firings:
         if schedule.workflow in JOBS:
             job = self._app.send_task(JOBS[schedule.workflow]).id
             return self._firing(due, Outcome.LAUNCHED, job=job)
-        launched, left_out = self._launch(schedule, self._schedules.specs(schedule.name), due.by or verbs.whoami())
-        outcome = Outcome.LAUNCHED if launched else Outcome.LEFT_OUT
-        return self._firing(due, outcome, launched=launched, left_out=left_out)
+        rollout = self._draft(record, due, token)
+        return self._let_go(due, rollout) if rollout else None
 
     def _objection(self, record: ScheduleRecord, due: Due) -> tuple[Outcome, str]:
         """Why nothing is to be launched now; an empty reason: it is."""
@@ -138,65 +158,110 @@ class Firings:
             return Outcome.LAUNCHED, ""
         if not waits and self._pending(record.waiting):
             return Outcome.LEFT_OUT, "another firing of it waits already"
-        going = self._going(due.schedule)
-        if not going:
+        reason = self._going(due.schedule)
+        if not reason:
             return Outcome.LAUNCHED, ""
-        more = f" and {len(going) - _MOST_NAMED} more" if len(going) > _MOST_NAMED else ""
-        reason = f"what an earlier firing launched goes on: {', '.join(going[:_MOST_NAMED])}{more}"
         return Outcome.WAITING if record.schedule.overlap == "queue" else Outcome.LEFT_OUT, reason
 
     def _pending(self, member: str | None) -> bool:
         return member is not None and self._base.client.zscore(self._keys.firings(), member) is not None
 
-    def _going(self, name: str) -> tuple[str, ...]:
-        """The environments whose runs of the last firing that launched any have not ended."""
-        kept = cast("str | None", self._base.client.hget(self._keys.schedule(name), "running"))
-        if kept is None:
-            return ()
-        runs = self._base.store.runs(Firing.model_validate_json(kept).launched.values())
-        following = self._base.store.runs(run.next for run in runs.values() if run.next and not run.live)
-        return tuple(run.environment for run in (*runs.values(), *following.values()) if run.live)
+    def _going(self, name: str) -> str:
+        """How the last rollout of the schedule goes on, a paused one too; empty: it has ended."""
+        rollout = cast("str | None", self._base.client.hget(self._keys.schedule(name), "running"))
+        if rollout is None:
+            return ""
+        try:
+            record = self._rollouts.store.rollout(rollout)
+        except NotFoundError:  # past its retention
+            return ""
+        except RefusedError as error:
+            return str(error)
+        if record.over:
+            return ""
+        how = "goes on"
+        if record.status is RolloutStatus.PAUSED and record.changed_by:
+            how = f"is paused by {record.changed_by}: {record.reason or 'no reason given'}"
+        return f"rollout {rollout}, which an earlier firing began, {how}"
 
-    def _launch(
-        self, schedule: Schedule, specs: tuple[EnvironmentSpec, ...], user: str
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """The runs that were launched and the reasons why others were not, both by environment."""
-        chosen = {spec.name: verbs.workflows(schedule.workflow, spec) for spec in specs}
-        wanted = {spec.name: readiness.wanted(self._base, spec, chosen[spec.name]) for spec in specs}
+    def _drafted(self, due: Due) -> str | None:
+        """The rollout that was written down for this very firing, by somebody who has died since."""
+        return cast("str | None", self._base.client.hget(self._keys.schedule(due.schedule), _begun(due)))
+
+    def _draft(self, record: ScheduleRecord, due: Due, token: str) -> str | None:
+        """Write its rollout down, and in the same breath its id: whoever dies, the next one finds both or none.
+
+        None: somebody else has the lock by now, or the schedule was removed.
+        """
+        request, rollout, name = self._request(record, due), self._rollouts.new_id(), due.schedule
+        fields = (_begun(due), "running")
+        claim = Claim(self._keys.schedule_lock(name), token, self._keys.schedule(name), fields)
+        return rollout if self._rollouts.draft(rollout, request, claim) else None
+
+    def _request(self, record: ScheduleRecord, due: Due) -> RolloutRequest:
+        """The rollout over all that is selected, without those whose workers lack something."""
+        schedule, specs = record.schedule, self._schedules.specs(due.schedule)
+        wanted = {
+            spec.name: readiness.wanted(self._base, spec, verbs.workflows(schedule.workflow, spec)) for spec in specs
+        }
         ready = readiness.ask(self._base, self._app, frozenset().union(*wanted.values()))
         for warning in ready.warnings():
             logger.warning("Schedule %s: %s", schedule.name, warning)
-        launcher = Launcher(self._base, self._app)
-        launched, left_out = {}, {}
-        for spec in specs:
-            try:
-                ready.demand(wanted[spec.name])
-                request = Request(spec, chosen[spec.name], user, f"schedule {schedule.name}")
-                launched[spec.name] = launcher.launch(request).run
-            except RefusedError as error:
-                left_out[spec.name] = str(error)
-                logger.warning("Schedule %s leaves out %s: %s", schedule.name, spec.name, error)
-        return launched, left_out
+        return RolloutRequest(
+            verb=schedule.workflow,
+            specs=specs,
+            user=_user(due),
+            trigger=f"schedule {schedule.name}",
+            policy=record.policy,
+            left_out=ready.left_out(wanted),
+        )
+
+    def _let_go(self, due: Due, rollout: str) -> Firing:
+        """Have its rollout begin, if it has not."""
+        self._rollouts.let_go(rollout, _user(due))
+        record = self._rollouts.store.rollout(rollout)
+        outcomes = self._rollouts.store.outcomes(rollout) if record.left_out else {}
+        left_out = {name: each.reason for name, each in outcomes.items() if each.kind == _LACKING}
+        outcome = Outcome.LEFT_OUT if len(left_out) == record.total else Outcome.LAUNCHED
+        return self._firing(due, outcome, rollout=rollout, environments=record.total, left_out=left_out)
 
     def _firing(self, due: Due, outcome: Outcome, **more: object) -> Firing:
         values = {"schedule": due.schedule, "at": due.at, "fired_at": self._base.now(), "by": due.by or None}
         return Firing.model_validate({**values, "outcome": outcome, **more})
 
     def _keep(self, record: ScheduleRecord, due: Due, firing: Firing) -> None:
-        """Write down what became of it."""
-        keys, name, text = self._keys, due.schedule, firing.model_dump_json()
-        pipe = self._base.client.pipeline()
-        pipe.lpush(keys.schedule_firings(name), text)
-        pipe.ltrim(keys.schedule_firings(name), 0, _KEPT - 1)
-        pipe.set(keys.firing(name, due.mark), verbs.whoami(), ex=_DONE_SECONDS + record.schedule.late_seconds)
-        pipe.zrem(keys.firings(), str(due))
+        """Write down what became of it, unless somebody else has; of old firings the rollouts go too."""
+        keys, name = self._keys, due.schedule
+        done, fields = keys.firing(name, due.mark), [_begun(due)]
         if record.waiting == str(due):
-            pipe.hdel(keys.schedule(name), "waiting")
-        if firing.launched:
-            pipe.hset(keys.schedule(name), "running", text)
-        pipe.sismember(keys.schedules(), name)
-        if not pipe.execute()[-1]:  # it was removed meanwhile
+            fields.append("waiting")
+
+        def write(pipe: Any) -> None:
+            again = pipe.exists(done)
+            pipe.multi()
+            if not again:
+                pipe.lpush(keys.schedule_firings(name), firing.model_dump_json())
+                pipe.set(done, verbs.whoami(), ex=_DONE_SECONDS + record.schedule.late_seconds)
+            pipe.zrem(keys.firings(), str(due))
+            pipe.hdel(keys.schedule(name), *fields)
+            pipe.lrange(keys.schedule_firings(name), _KEPT, -1)
+            pipe.ltrim(keys.schedule_firings(name), 0, _KEPT - 1)
+            pipe.sismember(keys.schedules(), name)
+
+        *_, oldest, _, there = cast("list[Any]", self._base.client.transaction(write, done))
+        for rollout in filter(None, (Firing.model_validate_json(text).rollout for text in oldest)):
+            self._rollouts.forget(rollout)
+        if not there:  # it was removed meanwhile
             self._schedules.remove(name)
+
+
+def _begun(due: Due) -> str:
+    """The field of its schedule in which the id of its rollout is, until it has been dealt with."""
+    return f"begun:{due.mark}"
+
+
+def _user(due: Due) -> str:
+    return due.by or verbs.whoami()
 
 
 @shared_task(name=FIRE)

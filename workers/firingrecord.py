@@ -33,7 +33,7 @@ class Due:
 
 
 class Outcome(StrEnum):
-    """What became of a firing. left-out: nothing was launched. waiting: runs of an earlier one go on."""
+    """What became of a firing. left-out: nothing was launched. waiting: an earlier one goes on."""
 
     LAUNCHED = "launched"
     LEFT_OUT = "left-out"
@@ -44,7 +44,8 @@ class Firing(BaseModel):
     """What one firing of a schedule did. at: the time of the schedule; fired_at: when it was dealt with. Unix seconds.
 
     by: who has asked for it, None: beat. reason: why nothing was launched at all.
-    launched: runs, left_out: reasons, both by environment. job: the id of the Celery task, if it is no workflow.
+    rollout: what it began, over so many `environments`. left_out: those whose workers lacked something then, and what;
+    what could not be launched later is in the rollout. job: the id of the Celery task, if it is no workflow.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -55,6 +56,7 @@ class Firing(BaseModel):
     by: str | None = None
     outcome: Outcome
     reason: str | None = None
-    launched: Mapping[str, str] = {}
+    rollout: str | None = None
+    environments: int = 0
     left_out: Mapping[str, str] = {}
     job: str | None = None

@@ -102,7 +102,7 @@ class Keys:
         return f"{self.prefix}:schedules"
 
     def schedule(self, name: str) -> str:
-        """Hash: a schedule, what is declared of what it selects, its pause, what goes on. Until it is removed."""
+        """Hash: a schedule, what is declared of what it selects, its policy, its pause, its rollout. Until removed."""
         return f"{self.prefix}:schedule:{name}"
 
     def schedule_firings(self, name: str) -> str:

@@ -209,6 +209,16 @@ class Overviews:
         """A look at what lies around all environments, and at none of them."""
         return self._look(("",))[1]
 
+    def left_out(self, rollouts: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """How many environments these rollouts have left out, and of how many; those that are kept no more are not."""
+        if not rollouts:
+            return {}
+        pipe = self._client.pipeline(transaction=False)
+        for rollout in rollouts:
+            pipe.hmget(self._keys.rollout(rollout), ("left_out", "total"))
+        pairs = zip(rollouts, cast("list[list[str | None]]", pipe.execute()), strict=True)
+        return {rollout: (int(left_out or 0), int(total)) for rollout, (left_out, total) in pairs if total}
+
     def correct(self, names: Sequence[str]) -> int:
         """Make the rows of these environments agree with their records; how many did not."""
         wrong = 0

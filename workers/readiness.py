@@ -5,7 +5,7 @@ Only names travel: references, paths, programs. One question for all environment
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,9 +20,11 @@ from config.fleet import EnvironmentSpec
 from tasks import equipment
 from tasks.equipment import Item, What
 from tasks.workflows import WORKFLOWS
+from workers import rolloutrecord
 from workers.records import RunRecord
 from workers.refusals import LackingError
 from workers.registry import Condition, Registry, WorkerRecord
+from workers.rolloutrecord import Outcome
 from workers.runtime import Base
 
 COMMAND = "stepmark_lacks"
@@ -65,6 +67,16 @@ class Readiness:
             more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
             said = "; ".join(map(str, found[:_MOST_NAMED])) + more
             raise LackingError(said, _ADVICE, tuple(_shape(lack) for lack in found))
+
+    def left_out(self, wanted: Mapping[str, frozenset[Item]]) -> dict[str, Outcome]:
+        """The environments that are to be left out of a rollout, and why. wanted: what each needs, by its name."""
+        found: dict[str, Outcome] = {}
+        for name, items in wanted.items():
+            try:
+                self.demand(items)
+            except LackingError as error:
+                found[name] = rolloutrecord.left_out(error)
+        return found
 
     def warnings(self) -> tuple[str, ...]:
         """What could not be found out, a line each."""

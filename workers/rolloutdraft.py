@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from config import rollout as policies
 from config.fleet import EnvironmentSpec
@@ -36,20 +36,53 @@ class RolloutRequest:
     options: Options = field(default_factory=Options)
     left_out: Mapping[str, Outcome] = field(default_factory=dict)
 
+    @property
+    def to_start(self) -> tuple[EnvironmentSpec, ...]:
+        """Those that are not left out. They come last: what is left out takes no place in a canary or a batch."""
+        return tuple(spec for spec in self.specs if spec.name not in self.left_out)
 
-def write(base: Base, rollout: str, request: RolloutRequest) -> None:
+
+class Claim(NamedTuple):
+    """By whose leave a rollout is written down.
+
+    lock, token: a key, and what it must hold. owner, fields: a hash that must be there, and where in it the id is put.
+    """
+
+    lock: str
+    token: str
+    owner: str
+    fields: tuple[str, ...]
+
+
+def write(base: Base, rollout: str, request: RolloutRequest, claim: Claim | None = None) -> bool:
     """Write a rollout down, paused: nobody starts an environment of it before all of it is there.
+
+    Whether that was done: not if `claim` does not hold any more; what was written until then means nothing.
 
     Raises:
         redis.RedisError: Redis does not answer. What was written is forgotten after the retention, or can be cancelled.
     """
-    _write_environments(base, rollout, request.specs)
-    pipe = base.client.pipeline()
-    pipe.hset(base.keys.rollout(rollout), mapping=_fields(base, rollout, request))
-    pipe.zadd(base.keys.rollouts(), {rollout: base.now()})
-    pipe.zremrangebyrank(base.keys.rollouts(), 0, -_MOST_KEPT - 1)
-    pipe.sadd(base.keys.live_rollouts(), rollout)
-    pipe.execute()
+    _write_environments(base, rollout, request)
+    keys, fields, at = base.keys, _fields(base, rollout, request), base.now()
+    left_out = {name: outcome.model_dump_json() for name, outcome in request.left_out.items()}
+
+    def complete(pipe: Any) -> None:
+        if pipe.exists(keys.rollout(rollout)):  # the reply was lost
+            return
+        if claim and (pipe.get(claim.lock) != claim.token or not pipe.exists(claim.owner)):
+            return
+        pipe.multi()
+        if claim:
+            pipe.hset(claim.owner, mapping=dict.fromkeys(claim.fields, rollout))
+        if left_out:
+            pipe.hset(keys.rollout_outcomes(rollout), mapping=left_out)
+        pipe.hset(keys.rollout(rollout), mapping=fields)
+        pipe.zadd(keys.rollouts(), {rollout: at})
+        pipe.zremrangebyrank(keys.rollouts(), 0, -_MOST_KEPT - 1)
+        pipe.sadd(keys.live_rollouts(), rollout)
+
+    base.client.transaction(complete, keys.rollout(rollout), *((claim.lock, claim.owner) if claim else ()))
+    return bool(base.client.exists(keys.rollout(rollout)))
 
 
 def policy_fields(policy: Policy, total: int) -> dict[str, str | float]:
@@ -66,8 +99,8 @@ def policy_fields(policy: Policy, total: int) -> dict[str, str | float]:
     }
 
 
-def _write_environments(base: Base, rollout: str, specs: tuple[EnvironmentSpec, ...]) -> None:
-    placed = list(enumerate(specs, 1))
+def _write_environments(base: Base, rollout: str, request: RolloutRequest) -> None:
+    placed = list(enumerate(request.to_start, len(request.left_out) + 1))
     keys = {base.keys.rollout_specs(rollout)}
     for start in range(0, len(placed), _CHUNK):
         pipe = base.client.pipeline(transaction=False)
@@ -82,7 +115,7 @@ def _write_environments(base: Base, rollout: str, specs: tuple[EnvironmentSpec, 
 
 
 def _fields(base: Base, rollout: str, request: RolloutRequest) -> dict[Any, Any]:
-    total, policy = len(request.specs), request.policy
+    total, left_out, policy = len(request.specs), len(request.left_out), request.policy
     return {
         "rollout": rollout,
         "schema": SCHEMA,
@@ -96,13 +129,19 @@ def _fields(base: Base, rollout: str, request: RolloutRequest) -> dict[Any, Any]
         "providers": json.dumps(sorted({spec.provider.name for spec in request.specs})),
         "status": RolloutStatus.PAUSED.value,
         "reason": "it is being written down",
+        "drafted": 1,
+        "left_out": left_out,
+        "left_out_before": left_out,
         **policy_fields(policy, total),
-        **_waves(policy, total),
+        **_waves(policy, total, left_out),
     }
 
 
-def _waves(policy: Policy, total: int) -> dict[str, str | int]:
-    """The canary if there is one, then batches; a part of a few environments is one of them at least."""
+def _waves(policy: Policy, total: int, left_out: int) -> dict[str, str | int]:
+    """The canary if there is one, then batches; a part of a few environments is one of them at least.
+
+    left_out: so many places are taken before them.
+    """
     canary = max(1, policies.count(policy.canary.size, total)) if policy.canary else 0
     batch = max(1, policies.count(policy.batch, total)) if policy.batch else 0
     return {
@@ -110,5 +149,5 @@ def _waves(policy: Policy, total: int) -> dict[str, str | int]:
         "canary_then": policy.canary.then if policy.canary else "",
         "batch": batch,
         "wave": 1,
-        "wave_end": min(total, canary or batch or total),
+        "wave_end": min(total, left_out + (canary or batch or total)),
     }

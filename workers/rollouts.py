@@ -21,7 +21,7 @@ from workers import launch, rolloutdraft, rolloutrecord, verbs
 from workers.connection import Script
 from workers.launch import Launcher, Request, Resumption
 from workers.refusals import BusyError, HeldError, NotFoundError, SlotError
-from workers.rolloutdraft import RolloutRequest
+from workers.rolloutdraft import Claim, RolloutRequest
 from workers.rolloutrecord import Outcome, RolloutRecord, RolloutStatus
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
@@ -53,13 +53,24 @@ class Rollouts:
 
         Whoever dies meanwhile leaves a paused rollout, to resume or to cancel.
         """
-        rollout = "r" + launch.new_run_ids(self._base.client.time(), 1)[0]
-        rolloutdraft.write(self._base, rollout, request)
-        for spec in request.specs:
-            if outcome := request.left_out.get(spec.name):
-                self._leave_out(rollout, spec, outcome)
-        self._say(rollout, "begin", who=request.user, changes={})
+        rollout = self.new_id()
+        self.draft(rollout, request)
+        self.let_go(rollout, request.user)
         return rollout
+
+    def new_id(self) -> str:
+        """The id of a rollout that is to be written down."""
+        return "r" + launch.new_run_ids(self._base.client.time(), 1)[0]
+
+    def draft(self, rollout: str, request: RolloutRequest, claim: Claim | None = None) -> bool:
+        """The first half of `begin`: write a rollout down; as `rolloutdraft.write`."""
+        for name, outcome in request.left_out.items():
+            logger.warning("Rollout %s leaves out %s: %s", rollout, name, outcome.reason)
+        return rolloutdraft.write(self._base, rollout, request, claim)
+
+    def let_go(self, rollout: str, by: str) -> Answer:
+        """The other half. Said again it changes nothing, also if the rollout has been paused since."""
+        return self._say(rollout, "begin", who=by)
 
     def advance(self, rollout: str) -> int:
         """Start as many environments as may start now; gives how many.
@@ -111,6 +122,19 @@ class Rollouts:
         if answer[0] == "ok":
             self._base.client.delete(*(self._keys.rollout_pending(rollout, name) for name in record.providers))
         return answer
+
+    def forget(self, rollout: str) -> None:
+        """Drop a rollout with all that is kept of it; one that goes on, or that another version keeps, stays."""
+        record = self.store.some([rollout]).get(rollout)
+        if record is None or not record.over:
+            return
+        keys = self._keys
+        pending = [keys.rollout_pending(rollout, name) for name in record.providers]
+        parts = (keys.rollout_events, keys.rollout_slots, keys.rollout_outcomes, keys.rollout_specs)
+        pipe = self._base.client.pipeline()
+        pipe.unlink(keys.rollout(rollout), *pending, *(part(rollout) for part in parts))
+        pipe.zrem(keys.rollouts(), rollout)
+        pipe.execute()
 
     def _start_some(self, record: RolloutRecord, provider: str) -> int:
         free, started = min(record.free(provider), _AT_ONCE), 0

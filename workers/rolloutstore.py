@@ -42,6 +42,10 @@ class RolloutStore:
         ids = cast("list[str]", self._client.zrevrange(self._keys.rollouts(), 0, most - 1))
         return self._read(ids)
 
+    def some(self, ids: Iterable[str]) -> Mapping[str, RolloutRecord]:
+        """Those of these rollouts that are still kept, in our schema, by id."""
+        return {record.rollout: record for record in self._read(ids)}
+
     def live(self) -> tuple[RolloutRecord, ...]:
         """The rollouts that have not ended."""
         return self._read(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))

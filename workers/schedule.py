@@ -11,6 +11,8 @@ import redis
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from config.fleet import EnvironmentSpec, Schedule
+from config.model import Model
+from config.rollout import Policy
 from config.timetable import Timetable
 from workers.firingrecord import Firing
 from workers.keys import Keys
@@ -21,23 +23,25 @@ FIRE = "stepmark.fire_schedule"
 # What is done by itself whether or not a fleet file says so. One that is applied by the same name takes its place.
 STANDING = (Schedule(name="retention", workflow="retention", cron="10 4 * * *", jitter="30m", missed="run-once"),)
 
+_DEFAULT = Policy()
 _SPECS = TypeAdapter(tuple[EnvironmentSpec, ...])
 _PARTS = ("year", "month", "day", "hour", "minute", "second", "microsecond")
-_JSON = ("schedule", "environments", "paused")
+_JSON = ("schedule", "environments", "policy", "paused")
 _FIELDS = (*_JSON, "since", "applied_at", "applied_by", "waiting")
 
 
 class ScheduleRecord(BaseModel):
     """A schedule as kept. Times are Unix seconds.
 
-    environments: the names of what it selects. since: from when on its interval is counted.
-    waiting: the firing that waits for the runs of an earlier one. next_at: when it is due; None: it is paused.
+    environments: the names of what it selects. policy: how its rollouts go. since: from when on its interval is
+    counted. waiting: the firing that waits for an earlier one. next_at: when it is due; None: it is paused.
     """
 
     model_config = ConfigDict(frozen=True)
 
     schedule: Schedule
     environments: tuple[str, ...]
+    policy: Policy = Policy()
     since: float
     applied_at: float
     applied_by: str
@@ -97,22 +101,26 @@ class Schedules:
         kept = cast("list[str]", self._client.lrange(self._keys.schedule_firings(name), 0, -1))
         return tuple(map(Firing.model_validate_json, kept))
 
-    def changes(self, record: ScheduleRecord, schedule: Schedule, specs: tuple[EnvironmentSpec, ...]) -> list[str]:
+    def changes(
+        self,
+        record: ScheduleRecord,
+        schedule: Schedule,
+        specs: tuple[EnvironmentSpec, ...],
+        policy: Policy = _DEFAULT,
+    ) -> list[str]:
         """What `apply` would change: `every: 6h -> 4h`; `+` new, `-` gone, `~` otherwise declared, of environments."""
-        fields = [(field, getattr(record.schedule, field), getattr(schedule, field)) for field in Schedule.model_fields]
         kept = {spec.name: spec for spec in self.specs(schedule.name)}
         names = {spec.name for spec in specs}
         return [
-            *(
-                f"{name}: {_plain(old)} -> {_plain(new)}"
-                for name, old, new in fields
-                if old != new and name != "select"
-            ),
+            *_differences(record.schedule, schedule),
+            *(f"rollout.{line}" for line in _differences(record.policy, policy)),
             *(f"{'~' if spec.name in kept else '+'} {spec.name}" for spec in specs if kept.get(spec.name) != spec),
             *(f"- {name}" for name in kept if name not in names),
         ]
 
-    def apply(self, schedule: Schedule, specs: tuple[EnvironmentSpec, ...], by: str, at: float) -> None:
+    def apply(
+        self, schedule: Schedule, specs: tuple[EnvironmentSpec, ...], by: str, at: float, policy: Policy = _DEFAULT
+    ) -> None:
         """Keep it in place of what there is by that name; a pause stays. Times before `at` are no missed ones."""
         name, keys = schedule.name, self._keys
         before = self.get(name)
@@ -123,6 +131,7 @@ class Schedules:
             "schedule": schedule.model_dump_json(),
             "environments": json.dumps([spec.name for spec in specs]),
             "specs": _SPECS.dump_json(specs).decode(),
+            "policy": policy.model_dump_json(),
             "since": since,
             "applied_at": at,
             "applied_by": by,
@@ -213,5 +222,12 @@ def _record(name: str, values: Sequence[str | None], next_at: float | None) -> S
         raise RefusedError(f"schedule {name} was applied by another version of stepmark", advice) from error
 
 
-def _plain(value: object) -> str:
-    return "none" if value is None else str(value)
+def _differences(old: Model, new: Model) -> list[str]:
+    """What was written otherwise, as `every: 6h -> 4h`; but for what is selected."""
+    before, after = (each.model_dump(mode="json", exclude={"select"}) for each in (old, new))
+    changed = [name for name in before if before[name] != after[name]]
+    return [f"{name}: {_plain(before[name])} -> {_plain(after[name])}" for name in changed]
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from config.fleet import EnvironmentSpec
+from config.rollout import Policy
 from config.schedules import Schedule
 from tests.integration.conftest import spec
+from tests.support import poll
 from workers.firing import Firings
 from workers.firingrecord import Due, Firing
+from workers.rolloutrecord import RolloutRecord
+from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
 from workers.schedule import Schedules
 
 HOUR = 3600.0
+_NO_POLICY: Mapping[str, Any] = {}
 
 
 def declared(**changes: Any) -> Schedule:
@@ -21,11 +27,11 @@ def declared(**changes: Any) -> Schedule:
     return Schedule.model_validate(content | changes)
 
 
-def applied(base: Base, *specs: EnvironmentSpec, **changes: Any) -> Due:
+def applied(base: Base, *specs: EnvironmentSpec, policy: Mapping[str, Any] = _NO_POLICY, **changes: Any) -> Due:
     """A schedule that was applied some hours ago, and its latest time."""
     schedule, now = declared(**changes), base.now()
     kept = Schedules(base.client, base.keys)
-    kept.apply(schedule, specs or (spec("web-1"),), "anna@here", now - 5 * HOUR)
+    kept.apply(schedule, specs or (spec("web-1"),), "anna@here", now - 5 * HOUR, Policy.model_validate(policy))
     return Due(schedule.name, kept.find(schedule.name).timetable.due(0, now) or 0)
 
 
@@ -45,3 +51,23 @@ def dealt_with(firings: Firings, due: Due) -> Firing:
     found = firings.fire(due)
     assert found
     return found
+
+
+def rollout(base: Base, firing: Firing) -> RolloutRecord:
+    """What it began, as it is now."""
+    assert firing.rollout
+    return RolloutStore(base.client, base.keys).rollout(firing.rollout)
+
+
+def runs(base: Base, firing: Firing) -> dict[str, str]:
+    """The runs of what it began, by environment."""
+    assert firing.rollout
+    store = RolloutStore(base.client, base.keys)
+    slots = store.slots(firing.rollout)
+    return {**slots, **{name: each.run for name, each in store.outcomes(firing.rollout).items() if each.run}}
+
+
+def over(base: Base, firing: Firing) -> RolloutRecord:
+    """What it began, once it is over."""
+    poll(lambda: rollout(base, firing).over, seconds=60)
+    return rollout(base, firing)

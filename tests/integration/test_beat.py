@@ -19,7 +19,7 @@ from config.schedules import Schedule
 from config.settings import Settings
 from tests.faults import server
 from tests.integration.conftest import ROOT, StartWorker, spec
-from tests.integration.scheduled import declared, noted
+from tests.integration.scheduled import declared, noted, runs
 from tests.support import poll
 from workers import beat, crew, runtime
 from workers.beat import Scheduler
@@ -139,7 +139,7 @@ def test_a_worker_launches_what_beat_fires(
     firing = poll(lambda: kept.firings("nightly"))[-1]
 
     assert firing.outcome is Outcome.LAUNCHED
-    assert base.store.run(firing.launched["web-1"]).trigger == "schedule nightly"
+    assert base.store.run(runs(base, firing)["web-1"]).trigger == f"schedule nightly, rollout {firing.rollout}"
 
 
 def test_beats_outlive_a_restart_of_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start) -> None:

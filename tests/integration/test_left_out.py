@@ -6,31 +6,63 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import StartWorker, ended, spec
-from tests.integration.scheduled import HOUR, applied, dealt_with, later, noted
+from tests.integration import scripted
+from tests.integration.conftest import StartWorker, spec
+from tests.integration.scheduled import HOUR, applied, dealt_with, later, noted, over, rollout, runs
 from tests.support import poll
 from workers.firing import LATE_SECONDS, Firings
 from workers.firingrecord import Due, Outcome
 from workers.pause import Pause
+from workers.rolloutrecord import RolloutStatus
+from workers.rollouts import Rollouts
 from workers.runtime import Base
 from workers.schedule import Schedules
 
 
-def test_while_the_runs_of_a_firing_go_on_the_next_is_left_out(
+def test_while_the_rollout_of_a_firing_goes_on_the_next_is_left_out(
     base: Base, firings: Firings, start_worker: StartWorker
 ) -> None:
-    due = applied(base, spec("web-1"), spec("web-2"))
+    due = applied(base, spec("web-1"), spec("web-2"), policy={"max_parallel": 1})
     first = dealt_with(firings, due)
 
     second, third = dealt_with(firings, later(due)), dealt_with(firings, later(due, 2))
     start_worker(KEY="a key")
-    for run in first.launched.values():
-        ended(base, run)
+    over(base, first)
     fourth = dealt_with(firings, later(due, 3))
 
     assert (second.outcome, third.outcome) == (Outcome.LEFT_OUT, Outcome.LEFT_OUT)
-    assert second.reason == "what an earlier firing launched goes on: web-1, web-2"
+    assert second.reason == f"rollout {first.rollout}, which an earlier firing began, goes on"
+    assert (second.rollout, second.environments) == (None, 0)
     assert fourth.outcome is Outcome.LAUNCHED
+
+
+def test_one_that_is_paused_goes_on_until_an_operator_ends_it(
+    base: Base, firings: Firings, start_worker: StartWorker
+) -> None:
+    due = applied(base, spec("web-1"), spec("web-2"), policy={"canary": {"size": 1}})
+    first = dealt_with(firings, due)
+    start_worker(KEY="a key")
+    poll(lambda: rollout(base, first).status is RolloutStatus.PAUSED)
+    second = dealt_with(firings, later(due))
+    Rollouts(base, scripted.app).cancel(first.rollout or "", "anna@here", "")
+    third = dealt_with(firings, later(due, 2))
+
+    why = "is paused by the canary: it has ended, all well: look, then resume"
+    assert second.outcome is Outcome.LEFT_OUT
+    assert second.reason == f"rollout {first.rollout}, which an earlier firing began, {why}"
+    assert third.outcome is Outcome.LAUNCHED
+
+
+def test_what_redis_does_not_know_any_more_does_not_go_on(base: Base, firings: Firings) -> None:
+    """Its retention is over."""
+    due = applied(base, overlap="queue")
+    first = dealt_with(firings, due)
+    base.client.delete(base.keys.rollout(first.rollout or ""))
+
+    found = dealt_with(firings, later(due))
+
+    assert (found.outcome, found.left_out) == (Outcome.LAUNCHED, {})
+    assert rollout(base, found).left_out == 1  # it is still at work
 
 
 def test_the_run_that_follows_counts_as_its_firing(
@@ -40,13 +72,13 @@ def test_the_run_that_follows_counts_as_its_firing(
     due = applied(base, spec("web-1", fail="ansible.install_docker", how="wait"), workflow="up")
     first = dealt_with(firings, due)
     start_worker(KEY="a key")
-    poll(lambda: (run := base.store.run(first.launched["web-1"])).next and base.store.run(run.next).live)
+    poll(lambda: (run := base.store.run(runs(base, first)["web-1"])).next and base.store.run(run.next).live)
 
     assert dealt_with(firings, later(due)).outcome is Outcome.LEFT_OUT
     steps_log.with_name("go").touch()
 
 
-def test_a_firing_that_waits_is_launched_when_the_runs_have_ended(
+def test_a_firing_that_waits_is_launched_when_the_rollout_is_over(
     base: Base, firings: Firings, kept: Schedules, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One waits; a third one would only do the same again. It is not taken for missed, however long it waits."""
@@ -59,7 +91,7 @@ def test_a_firing_that_waits_is_launched_when_the_runs_have_ended(
     waiting = (kept.find("nightly").waiting, noted(base))
     base.client.zadd(base.keys.firings(), {str(waits): base.now()})
     start_worker(KEY="a key")
-    ended(base, first.launched["web-1"])
+    over(base, first)
     poll(lambda: noted(base) == [])
 
     assert (second.outcome, again.outcome) == (Outcome.WAITING, Outcome.WAITING)
@@ -78,19 +110,21 @@ def test_if_the_firing_that_waits_is_lost_with_redis_others_do_not_wait_for_it(
     dealt_with(firings, later(due))
     base.client.delete(base.keys.firings())
     start_worker(KEY="a key")
-    ended(base, first.launched["web-1"])
+    over(base, first)
 
     assert dealt_with(firings, later(due, 2)).outcome is Outcome.LAUNCHED
 
 
 def test_overlap_may_be_allowed(base: Base, firings: Firings) -> None:
-    """What a run holds is left out one by one."""
+    """What a run holds its rollout leaves out, one by one."""
     due = applied(base, overlap="allow")
     dealt_with(firings, due)
 
     found = dealt_with(firings, later(due))
 
-    assert (found.outcome, found.reason, set(found.left_out)) == (Outcome.LEFT_OUT, None, {"web-1"})
+    assert (found.outcome, found.reason) == (Outcome.LAUNCHED, None)
+    record = rollout(base, found)
+    assert (record.over, record.total, record.left_out) == (True, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -130,5 +164,5 @@ def test_what_is_paused_launches_only_for_an_operator(base: Base, firings: Firin
 
     assert (left_out.outcome, left_out.reason) == (Outcome.LEFT_OUT, "paused by bert@here")
     assert (asked.outcome, asked.by) == (Outcome.LAUNCHED, "anna@there")
-    run = base.store.run(asked.launched["web-1"])
-    assert (run.user, run.trigger) == ("anna@there", "schedule nightly")
+    run = base.store.run(runs(base, asked)["web-1"])
+    assert (run.user, run.trigger) == ("anna@there", f"schedule nightly, rollout {asked.rollout}")

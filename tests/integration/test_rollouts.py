@@ -265,6 +265,42 @@ def test_what_cannot_be_launched_is_left_out_with_the_reason(base: Base, rollout
     assert live(rollouts, rollout) == ["web-2"]
 
 
+def test_what_is_left_out_at_first_takes_no_place(base: Base, rollouts: Rollouts) -> None:
+    """A canary is of those that start; what workers lack is not its failure."""
+    policy = Policy.model_validate({"canary": {"size": 1, "then": "go-on"}, "batch": 2})
+    left_out = dict.fromkeys(("web-1", "web-2", "web-5"), NO_KEY)
+    rollout = rollouts.begin(RolloutRequest("provision", fleet(7), "ann@desk", "test", policy, left_out=left_out))
+    rollouts.advance(rollout)
+    seen = [live(rollouts, rollout)]
+    for run in rollouts.store.slots(rollout).values():
+        base.client.hset(base.keys.run(run), "status", "succeeded")
+    rollouts.look(rollout)
+
+    assert [*seen, live(rollouts, rollout)] == [["web-3"], ["web-4", "web-6"]]
+    record = rollouts.store.rollout(rollout)
+    assert (record.status, record.left_out, record.pending, record.wave) == (RolloutStatus.RUNNING, 3, 1, 2)
+
+
+def test_it_is_let_go_once(rollouts: Rollouts) -> None:
+    """And not if somebody has had it go on, or has paused or cancelled it before."""
+    drafts = [rollouts.new_id() for _ in range(3)]
+    for draft in drafts:
+        assert rollouts.draft(draft, RolloutRequest("provision", fleet(1), "ann@desk", "test"))
+        assert not rollouts.advance(draft)
+    first, resumed, cancelled = drafts
+    answers = [rollouts.let_go(first, "ann@desk"), rollouts.pause(first, "bert@desk", "no")]
+    rollouts.resume(resumed, "bert@desk", "")
+    rollouts.pause(resumed, "bert@desk", "")
+    rollouts.cancel(cancelled, "bert@desk", "")
+
+    assert answers == [("ok", "running"), ("ok", "paused")]
+    assert [rollouts.let_go(draft, "ann@desk") for draft in drafts] == [
+        ("already", "paused"),
+        ("already", "paused"),
+        ("already", "cancelled"),
+    ]
+
+
 def test_all_left_out_it_has_ended(base: Base, rollouts: Rollouts) -> None:
     request = RolloutRequest("provision", fleet(1), "ann@desk", "test", left_out={"web-1": NO_KEY})
 

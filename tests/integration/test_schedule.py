@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from config.rollout import Policy
 from tests.integration.conftest import spec
 from tests.integration.scheduled import HOUR, applied, dealt_with, declared
 from workers.firing import Firings
@@ -42,6 +43,21 @@ def test_what_would_change_is_named(kept: Schedules, base: Base) -> None:
         "overlap: skip -> queue",
         *("~ web-2", "+ web-4", "- web-3"),
     ]
+
+
+def test_how_its_rollouts_go_is_kept_too(kept: Schedules, base: Base) -> None:
+    """One that an older version has applied goes as a rollout does of which nothing is said."""
+    specs, policy = (spec("web-1"),), Policy.model_validate({"max_parallel": 5, "budget": {"failures": "5%"}})
+    kept.apply(declared(), specs, "anna@here", base.now(), policy)
+    found = kept.find("nightly")
+    base.client.hdel(base.keys.schedule("nightly"), "policy")
+
+    assert (found.policy, kept.changes(found, declared(), specs, policy)) == (policy, [])
+    assert kept.changes(found, declared(), specs) == [
+        "rollout.max_parallel: 5 -> 100",
+        'rollout.budget: {"failures": "5%", "limits": []} -> {"failures": null, "limits": []}',
+    ]
+    assert kept.find("nightly").policy == Policy()
 
 
 def test_another_selection_leaves_the_times_as_they_are(kept: Schedules, base: Base) -> None:

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from rich.markup import escape
 
 from tasks.equipment import Item
-from workers import celery, readiness, rolloutrecord
+from workers import celery, readiness
 from workers.cli import output
 from workers.cli.enqueue import Start
 from workers.readiness import Readiness
-from workers.refusals import LackingError
 from workers.rolloutrecord import Outcome
 from workers.runtime import Base
 
@@ -24,14 +23,7 @@ def guarded(base: Base, starts: Mapping[str, Start], wanted: Mapping[str, frozen
 
 def lacking(base: Base, wanted: Mapping[str, frozenset[Item]]) -> dict[str, Outcome]:
     """Those whose workers lack something, and what. What could not be found out is a warning."""
-    found = _ask(base, wanted)
-    refused: dict[str, Outcome] = {}
-    for name, items in wanted.items():
-        try:
-            found.demand(items)
-        except LackingError as error:
-            refused[name] = rolloutrecord.left_out(error)
-    return refused
+    return _ask(base, wanted).left_out(wanted)
 
 
 def _ask(base: Base, wanted: Mapping[str, frozenset[Item]]) -> Readiness:

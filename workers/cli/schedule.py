@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from config.fleet import Fleet
+from config.rollout import Policy
 from workers import celery, verbs
 from workers.cli import chosen, connect, options, output, scheduletable
 from workers.cli.reports import Exit
@@ -17,10 +18,13 @@ from workers.firing import Firings
 from workers.firingrecord import Due, Firing, Outcome
 from workers.notices import Pause
 from workers.refusals import RefusedError
+from workers.rolloutrecord import LEFT_OUT, RolloutRecord
+from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
 from workers.schedule import STANDING, ScheduleRecord, Schedules
 
 _UPCOMING = 5
+_SHAPE = {"environments", "policy", "applied_at", "applied_by", "paused", "next_at"}
 
 app = typer.Typer(help="What is launched by itself, and when.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[
@@ -69,7 +73,7 @@ def listing(as_json: options.Json = False) -> int:
         output.emit({"schedules": shapes, "beat": kept.beat()})
         return Exit.OK
     if found:
-        output.out().print(scheduletable.table(found, last, base.now()))
+        output.out().print(scheduletable.table(found, last, _rollouts(base, last.values()), base.now()))
         scheduletable.warn(base)
     else:
         output.err().print("There are no schedules: `stepmark schedule apply` puts those of a fleet file here.")
@@ -90,7 +94,7 @@ def show(name: Name, as_json: options.Json = False) -> int:
         more = {"upcoming": upcoming, "firings": [*map(_plain, firings)], "beat": kept.beat()}
         output.emit(shape(record) | more)
         return Exit.OK
-    for line in scheduletable.lines(record, upcoming, firings):
+    for line in scheduletable.lines(record, upcoming, firings, _rollouts(base, firings)):
         output.out().print(escape(line), soft_wrap=True)
     scheduletable.warn(base)
     return Exit.OK
@@ -98,7 +102,7 @@ def show(name: Name, as_json: options.Json = False) -> int:
 
 @app.command()
 def run(name: Name, as_json: options.Json = False) -> int:
-    """Fire a schedule now, paused or not. The runs go on; its next time stays as it is.
+    """Fire a schedule now, paused or not. What it begins goes on; its next time stays as it is.
 
     Example: stepmark schedule run nightly
     """
@@ -109,11 +113,13 @@ def run(name: Name, as_json: options.Json = False) -> int:
     firing = firings.fire(due)
     if firing is None:
         raise RefusedError(f"schedule {name} was removed meanwhile", "`stepmark schedule list` shows what there is")
+    left_out = _left_out(base, firing)
+    status = _status(firing, left_out)
     if as_json:
-        output.emit({**firing.model_dump(mode="json"), "exit_status": int(_status(firing))})
+        output.emit({**firing.model_dump(mode="json"), "left_out": left_out, "exit_status": int(status)})
     else:
-        _print(firing)
-    return _status(firing)
+        _print(firing, left_out)
+    return status
 
 
 @app.command()
@@ -167,7 +173,7 @@ def shape(record: ScheduleRecord) -> dict[str, Any]:
     """A schedule as JSON."""
     return {
         **record.schedule.model_dump(mode="json"),
-        **record.model_dump(mode="json", include={"environments", "applied_at", "applied_by", "paused", "next_at"}),
+        **record.model_dump(mode="json", include=_SHAPE),
         "waiting_since": Due.parse(record.waiting).at if record.waiting else None,
     }
 
@@ -177,10 +183,11 @@ def _apply(base: Base, found: Fleet, *, dry_run: bool) -> Iterator[dict[str, Any
     before = {record.schedule.name: record for record in kept.all()}
     for schedule in found.schedules:
         specs = found.select(schedule.selection) if schedule.select else ()
+        policy = found.rollout if schedule.select else Policy()  # a job has no rollout
         record = before.get(schedule.name)
-        what = [] if record is None else kept.changes(record, schedule, specs)
+        what = [] if record is None else kept.changes(record, schedule, specs, policy)
         if not dry_run and (record is None or what):
-            kept.apply(schedule, specs, verbs.whoami(), base.now())
+            kept.apply(schedule, specs, verbs.whoami(), base.now(), policy)
         change = "added" if record is None else "changed" if what else "unchanged"
         if record is None:
             what = [schedule.workflow, schedule.when, *(f"+ {spec.name}" for spec in specs)]
@@ -208,17 +215,31 @@ def _upcoming(record: ScheduleRecord, now: float) -> Iterator[float]:
             yield table.due_at(at)
 
 
-def _print(firing: Firing) -> None:
-    """On standard output only the runs' ids: `NAME ID` a line."""
+def _rollouts(base: Base, firings: Iterable[Firing]) -> Mapping[str, RolloutRecord]:
+    """The rollouts that these firings began, by id."""
+    ids = [firing.rollout for firing in firings if firing.rollout]
+    return RolloutStore(base.client, base.keys).some(ids)
+
+
+def _left_out(base: Base, firing: Firing) -> dict[str, str]:
+    """What its rollout has left out so far, and why."""
+    if firing.rollout is None:
+        return {}
+    outcomes = RolloutStore(base.client, base.keys).outcomes(firing.rollout)
+    return {name: each.reason for name, each in outcomes.items() if each.status == LEFT_OUT}
+
+
+def _print(firing: Firing, left_out: Mapping[str, str]) -> None:
+    """On standard output only the rollout's id: `rollout ID`."""
     err = output.err()
     if firing.reason:
         wait = "it waits" if firing.outcome is Outcome.WAITING else "nothing was launched"
         err.print(escape(f"{wait}: {firing.reason}"), soft_wrap=True)
     if firing.job:
         err.print(escape(f"A worker does it, as task {firing.job}."))
-    for environment, started in firing.launched.items():
-        output.out().print(f"{environment} {started}")
-    for environment, reason in firing.left_out.items():
+    if firing.rollout:
+        output.out().print(f"rollout {firing.rollout}")
+    for environment, reason in left_out.items():
         err.print(escape(f"{environment}: refused: {reason}"), soft_wrap=True)
 
 
@@ -226,10 +247,10 @@ def _plain(firing: Firing | None) -> dict[str, Any] | None:
     return firing.model_dump(mode="json") if firing else None
 
 
-def _status(firing: Firing) -> Exit:
-    if firing.outcome is Outcome.LEFT_OUT:
+def _status(firing: Firing, left_out: Mapping[str, str]) -> Exit:
+    if firing.outcome is Outcome.LEFT_OUT or (left_out and len(left_out) == firing.environments):
         return Exit.REFUSED
-    return Exit.PARTLY if firing.left_out else Exit.OK
+    return Exit.PARTLY if left_out else Exit.OK
 
 
 def _tell(record: ScheduleRecord, *, as_json: bool) -> int:

@@ -9,14 +9,17 @@ from rich.table import Table
 
 from workers.cli import output, words
 from workers.firingrecord import Due, Firing, Outcome
+from workers.rolloutrecord import RolloutRecord, RolloutStatus
 from workers.runtime import Base
 from workers.schedule import ScheduleRecord, Schedules
 
 _COLOURS = {Outcome.LAUNCHED: "green", Outcome.LEFT_OUT: "red", Outcome.WAITING: "yellow"}
 
 
-def table(found: Sequence[ScheduleRecord], last: Mapping[str, Firing], now: float) -> Table:
-    """A row a schedule."""
+def table(
+    found: Sequence[ScheduleRecord], last: Mapping[str, Firing], rollouts: Mapping[str, RolloutRecord], now: float
+) -> Table:
+    """A row a schedule. last: its last firing, by its name; rollouts: what those have begun, by id."""
     headings = ("schedule", "launches", "on", "when", "next", "last", "what it did")
     made = output.table(*headings, whole=("schedule", "next", "last"))
     for record in found:
@@ -28,12 +31,17 @@ def table(found: Sequence[ScheduleRecord], last: Mapping[str, Firing], now: floa
             escape(schedule.when),
             escape(next_due(record)),
             f"{words.span(now - firing.fired_at)} ago" if firing else "-",
-            f"[{_COLOURS[firing.outcome]}]{escape(did(firing))}[/]" if firing else "",
+            f"[{_COLOURS[firing.outcome]}]{escape(did(firing, rollouts))}[/]" if firing else "",
         )
     return made
 
 
-def lines(record: ScheduleRecord, upcoming: Sequence[float], firings: Sequence[Firing]) -> Iterator[str]:
+def lines(
+    record: ScheduleRecord,
+    upcoming: Sequence[float],
+    firings: Sequence[Firing],
+    rollouts: Mapping[str, RolloutRecord],
+) -> Iterator[str]:
     """All that is known of one schedule."""
     schedule = record.schedule
     missed = f"{schedule.missed}, up to {words.span(schedule.late_seconds)}" if schedule.late_seconds else "skip"
@@ -42,12 +50,13 @@ def lines(record: ScheduleRecord, upcoming: Sequence[float], firings: Sequence[F
     yield f"  applied {words.moment(record.applied_at)} by {record.applied_by}"
     if schedule.select:
         yield f"  on {', '.join(record.environments)}"
+        yield f"  as a rollout, {record.policy.max_parallel} at a time"
     if record.waiting:
-        yield f"  the firing of {words.moment(Due.parse(record.waiting).at)} waits for the runs of an earlier one"
+        yield f"  the firing of {words.moment(Due.parse(record.waiting).at)} waits for an earlier one"
     yield f"next: {', '.join(map(words.moment, upcoming)) or next_due(record)}"
     for firing in firings:
         asked = f" by {firing.by}" if firing.by else ""
-        yield f"{words.moment(firing.fired_at)}{asked}: {did(firing)}"
+        yield f"{words.moment(firing.fired_at)}{asked}: {did(firing, rollouts)}"
         yield from (f"  {name}: {reason}" for name, reason in firing.left_out.items())
 
 
@@ -58,12 +67,25 @@ def next_due(record: ScheduleRecord) -> str:
     return f"paused by {record.paused.by} since {words.moment(record.paused.at)}: {record.paused.reason or 'no reason'}"
 
 
-def did(firing: Firing) -> str:
-    """What a firing did, in a few words."""
+def did(firing: Firing, rollouts: Mapping[str, RolloutRecord]) -> str:
+    """What a firing did, in a few words; of a rollout, how far it is."""
     if firing.reason or firing.job:
         return f"left out: {firing.reason}" if firing.reason else "given to a worker"
-    left_out = f", {len(firing.left_out)} left out" if firing.left_out else ""
-    return f"{len(firing.launched)} launched{left_out}"
+    if record := rollouts.get(firing.rollout or ""):
+        return f"rollout {record.rollout}: {_progress(record)}"
+    return f"rollout {firing.rollout} over {firing.environments}"
+
+
+def _progress(record: RolloutRecord) -> str:
+    """As `11 of 12 succeeded, 1 failed`."""
+    counts = (
+        (record.failed + record.gone, "failed"),
+        (record.cancelled, "cancelled"),
+        (record.left_out, "left out"),
+        (record.live, "going on"),
+        (record.pending, "paused" if record.status is RolloutStatus.PAUSED else "to come"),
+    )
+    return ", ".join([f"{record.succeeded} of {record.total} succeeded", *(f"{n} {word}" for n, word in counts if n)])
 
 
 def warn(base: Base) -> None:

@@ -75,6 +75,7 @@ def status(
         lazy.module("fleet").emit(found)
     else:
         _print(found, outlook.of(found, settings), asked, each=each)
+        _tell_left_out(found, overviews)
     return 0
 
 
@@ -101,25 +102,32 @@ def _print(found: Overview, around: Outlook, asked: Wanted, *, each: bool) -> No
         print("There are no environments yet: `stepmark up` makes the first.", file=sys.stderr)
     else:
         print("No environment is as you asked.", file=sys.stderr)
+
+
+def _tell_left_out(found: Overview, overviews: Overviews) -> None:
+    """What the last firings of schedules did not launch: nobody was there to be told."""
     shown = {row.environment for row in found.rows}
-    for line in _left_out(found, shown):
-        print(line, file=sys.stderr)
+    firings = [Firing.model_validate_json(text) for text in found.firings]
+    counts = overviews.left_out([firing.rollout for firing in firings if firing.rollout])
+    for firing in firings:
+        for line in _left_out(firing, shown, counts.get(firing.rollout or "")):
+            print(line, file=sys.stderr)
 
 
 def _write(lines: Iterable[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def _left_out(found: Overview, shown: set[str]) -> list[str]:
-    """What the last firings of schedules did not launch: nobody was there to be told."""
-    said = []
-    for text in found.firings:
-        firing = Firing.model_validate_json(text)
-        left_out = ({"everything": firing.reason} if firing.reason else {}) | dict(firing.left_out)
-        names = [name for name in left_out if name in shown or firing.reason or not shown]
-        at = words.moment(firing.fired_at)
-        what = f"schedule {firing.schedule} left out"
-        said += [f"{what} {name} at {at}: {left_out[name]}" for name in names[:_MOST_LEFT_OUT]]
-        if len(names) > _MOST_LEFT_OUT:
-            said.append(f"{what} {len(names) - _MOST_LEFT_OUT} more at {at}")
+def _left_out(firing: Firing, shown: set[str], counts: tuple[int, int] | None) -> list[str]:
+    """counts: how many environments its rollout has left out, and of how many; None: nobody knows any more."""
+    left_out = ({"everything": firing.reason} if firing.reason else {}) | dict(firing.left_out)
+    names = [name for name in left_out if name in shown or firing.reason or not shown]
+    at = words.moment(firing.fired_at)
+    what = f"schedule {firing.schedule} left out"
+    said = [f"{what} {name} at {at}: {left_out[name]}" for name in names[:_MOST_LEFT_OUT]]
+    if counts and counts[0] > len(said):
+        rollout = f"rollout {firing.rollout} left out {counts[0]} of {counts[1]}"
+        said.append(f"schedule {firing.schedule}: {rollout}: stepmark rollout show {firing.rollout}")
+    elif len(names) > _MOST_LEFT_OUT:
+        said.append(f"{what} {len(names) - _MOST_LEFT_OUT} more at {at}")
     return said

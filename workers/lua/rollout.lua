@@ -3,6 +3,7 @@
 --      8 run, 9 the run that goes on after it (or the run)
 -- ARGV 1 what, 2 environment, 3 run, 4 who, 5 why, 6 fields to change as JSON
 --      ended: the environment's run has, or is gone. left-out: it cannot be launched; why is its outcome as JSON. begin, pause, resume, cancel: by whom, and why.
+--      begin: of one that is drafted, and that nobody has resumed since.
 -- Answer: ok STATUS | already STATUS | live | gone
 local rollout, its_events, slots, outcomes, specs, live_rollouts, pending, run, next_run = unpack(KEYS)
 local what, environment, id, who, why, changes = unpack(ARGV)
@@ -68,7 +69,7 @@ local function next_wave(total)
   redis.call('HINCRBY', rollout, 'wave', 1)
   redis.call('HSET', rollout, 'wave_end', batch > 0 and math.min(total, number('wave_end') + batch) or total)
   event('wave', 'wave', get(rollout, 'wave'), 'until', get(rollout, 'wave_end'))
-  local bad = number('ended') - number('succeeded') + number('left_out')
+  local bad = number('ended') - number('succeeded') + number('left_out') - number('left_out_before')
   if canary == 'pause' then
     pause('the canary', 'it has ended, ' .. (bad == 0 and 'all well' or bad .. ' not well') .. ': look, then resume')
   elseif canary == 'go-on' and bad > 0 then
@@ -127,14 +128,21 @@ end
 local function resume()
   local refused = steer('paused', 'running')
   if refused then return refused end
+  redis.call('HDEL', rollout, 'drafted')
   for field, value in pairs(cjson.decode(changes)) do redis.call('HSET', rollout, field, value) end
   for i = 1, #cjson.decode(get(rollout, 'rules')) do redis.call('HDEL', rollout, 'used:' .. i) end
   local seconds = get(rollout, 'deadline_seconds')
   if seconds ~= '' then redis.call('HSET', rollout, 'deadline_at', at + seconds) end
 end
 
+-- What was drafted begins, once: what somebody or something has paused since stays so.
+local function begin()
+  if get(rollout, 'drafted') == '' then return 'already' end
+  return resume()
+end
+
 local deeds = {
-  ended = ended, ['left-out'] = left_out, begin = resume, resume = resume,
+  ended = ended, ['left-out'] = left_out, begin = begin, resume = resume,
   pause = function() return steer('running', 'paused') end,
   cancel = function() return steer('running paused', 'cancelled') end,
 }

@@ -11,7 +11,7 @@ import pytest
 from tests.integration import scripted
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import ended, spec
-from tests.integration.scheduled import applied, dealt_with
+from tests.integration.scheduled import applied, dealt_with, runs
 from workers.cli import rolling
 from workers.firing import Firings
 from workers.runtime import Base
@@ -91,7 +91,7 @@ def test_by_a_schedule(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Wor
 
     firing = dealt_with(Firings(base, scripted.app), due)
 
-    run = ended(base, firing.launched["web-1"])
+    run = ended(base, runs(base, firing)["web-1"])
     mark = base.store.environment("web-1").drift
     assert mark is not None
-    assert (run.trigger, mark.run, mark.summary) == ("schedule nightly", run.run, SUMMARY)
+    assert (run.trigger, mark.run, mark.summary) == (f"schedule nightly, rollout {firing.rollout}", run.run, SUMMARY)

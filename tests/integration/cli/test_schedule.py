@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
-from tasks.failure import RunStatus
+from tasks.equipment import Item, What
 from tests.integration.cli.conftest import Stepmark
-from tests.integration.conftest import StartWorker, ended
+from tests.integration.conftest import StartWorker
+from tests.support import poll
+from workers import readiness
 from workers.cli import options
 from workers.cli.reports import Exit
+from workers.readiness import Lack
+from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
 from workers.schedule import Schedules
 from workers.verbs import whoami
@@ -26,12 +31,13 @@ Write = Callable[..., Path]
 def write(tmp_path: Path) -> Write:
     """Write a fleet of two hosts with these schedules."""
 
-    def to_file(*schedules: dict[str, object], port: int = 22) -> Path:
+    def to_file(*schedules: dict[str, object], port: int = 22, **policy: object) -> Path:
         provider = {"name": "existing", "address": "127.1.2.3"}
         content = {
             "defaults": {"ssh": {"key": "env:KEY", "port": port}, "provider": provider},
             "environments": [{"name": "web-1"}, {"name": "web-2"}],
             "schedules": schedules,
+            "rollout": policy,
         }
         path = tmp_path / "fleet.yaml"
         path.write_text(json.dumps(content))
@@ -53,6 +59,7 @@ def test_apply_says_what_it_changes(stepmark: Stepmark, write: Write) -> None:
     first = stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
     again = stepmark("schedule", "apply", write(NIGHTLY, OFTEN))
     other = stepmark("schedule", "apply", write({**NIGHTLY, "overlap": "queue"}))
+    policy = stepmark("schedule", "apply", write({**NIGHTLY, "overlap": "queue"}, max_parallel=5, canary={"size": 1}))
     pruned = stepmark("schedule", "apply", write({**NIGHTLY, "overlap": "queue"}, port=23), "--prune")
     none = stepmark("schedule", "apply", write(), "--prune", "--json")
 
@@ -64,7 +71,12 @@ def test_apply_says_what_it_changes(stepmark: Stepmark, write: Write) -> None:
     assert "No beat is active" in first.err
     assert again.out == "unchanged   nightly\nunchanged   often\n"
     assert other.out == "changed     nightly: overlap: skip -> queue\nnot-in-file often\n"
-    assert pruned.out == "changed     nightly: ~ web-1; ~ web-2\nremoved     often\n"
+    canary = '{"size": 1, "then": "pause"}'
+    changes = f"rollout.max_parallel: 100 -> 5; rollout.canary: none -> {canary}"
+    assert policy.out.splitlines()[0] == f"changed     nightly: {changes}"
+    changes = f"~ web-1; ~ web-2; rollout.max_parallel: 5 -> 100; rollout.canary: {canary} -> none"
+    assert set(pruned.out.splitlines()[0].removeprefix("changed     nightly: ").split("; ")) == set(changes.split("; "))
+    assert pruned.out.splitlines()[1] == "removed     often"
     assert none.json == {
         "schedules": [{"schedule": "nightly", "change": "removed", "what": []}],
         "dry_run": False,
@@ -105,18 +117,18 @@ def test_what_there_is(stepmark: Stepmark, write: Write, base: Base) -> None:
     assert heading.split() == ["schedule", "launches", "on", "when", "next", "last", "what", "it", "did"]
     assert nightly.split()[:9] == ["nightly", "register", "2", "30", "3", "*", "*", "*", "Asia/Tokyo"]
     assert nightly.split()[10:] == ["18:30:00Z", "-"]
-    assert often.rstrip().endswith("ago  1 launched")
+    assert often.rstrip().endswith(": 0 of 1 succeeded, 1 going on")
     assert text.err == ""
     assert as_json.json["beat"] == "vm1/4711"
     found = as_json.json["schedules"][1]
     assert found.items() >= {**OFTEN, "select": {"environments": ["web-2"], "groups": [], "labels": {}}}.items()
     assert (found["environments"], found["applied_by"], found["paused"]) == (["web-2"], whoami(), None)
-    assert list(found["last"]["launched"]) == ["web-2"]
+    assert (found["last"]["environments"], found["last"]["left_out"], found["policy"]["max_parallel"]) == (1, {}, 100)
     lines = shown.out.splitlines()
     assert lines[:2] == ["nightly: register, 30 3 * * * Asia/Tokyo", "  overlap skip, missed skip"]
-    assert lines[3] == "  on web-1, web-2"
-    assert lines[4].count("18:30:00Z") == 5
-    assert [each["launched"] for each in shown_json.json["firings"]] == [found["last"]["launched"]]
+    assert lines[3:5] == ["  on web-1, web-2", "  as a rollout, 100 at a time"]
+    assert lines[5].count("18:30:00Z") == 5
+    assert shown_json.json["firings"] == [found["last"]]
     assert len(shown_json.json["upcoming"]) == 5
 
 
@@ -137,38 +149,75 @@ def test_run_fires_it_now(stepmark: Stepmark, write: Write, base: Base, start_wo
     again, as_json = stepmark("schedule", "run", "nightly"), stepmark("schedule", "run", "nightly", "--json")
     start_worker(KEY="a key")
 
-    runs = dict(line.split() for line in said.out.splitlines())
-    assert (said.status, set(runs)) == (Exit.OK, {"web-1", "web-2"})
-    record = ended(base, runs["web-1"])
-    assert (record.status, record.trigger, record.user) == (RunStatus.SUCCEEDED, "schedule nightly", whoami())
-    reason = "what an earlier firing launched goes on: web-1, web-2"
+    word, rollout = said.out.split()
+    assert (said.status, word, said.err) == (Exit.OK, "rollout", "")
+    store = RolloutStore(base.client, base.keys)
+    poll(lambda: store.rollout(rollout).over, seconds=60)
+    record = store.rollout(rollout)
+    assert (record.succeeded, record.trigger, record.user) == (2, "schedule nightly", whoami())
+    reason = f"rollout {rollout}, which an earlier firing began, goes on"
     assert (again.status, again.err) == (Exit.REFUSED, f"nothing was launched: {reason}\n")
     assert (as_json.status, as_json.json["outcome"], as_json.json["reason"]) == (Exit.REFUSED, "left-out", reason)
     assert base.client.zscore(base.keys.beat_due(), base.keys.beat_entry("nightly")) == next_at
     assert "schedule nightly left out everything at 2" in stepmark("status").err
 
 
-def test_run_of_some(stepmark: Stepmark, write: Write) -> None:
+def test_run_of_some(stepmark: Stepmark, write: Write, base: Base) -> None:
     path = write({**NIGHTLY, "overlap": "allow"}, {**OFTEN, "overlap": "queue"})
     stepmark("schedule", "apply", path)
     stepmark("register", path, "--env", "web-1", "--detach")
 
-    partly, often = stepmark("schedule", "run", "nightly"), stepmark("schedule", "run", "often")
+    partly, often = stepmark("schedule", "run", "nightly"), stepmark("schedule", "run", "often", "--json")
 
-    assert (partly.status, len(partly.out.splitlines())) == (Exit.PARTLY, 1)
+    word, rollout = partly.out.split()
+    assert (partly.status, word) == (Exit.PARTLY, "rollout")
     assert partly.err.startswith("web-1: refused: environment web-1 is held by run ")
-    assert often.status == Exit.REFUSED
+    assert (often.status, often.json["outcome"], list(often.json["left_out"])) == (Exit.REFUSED, "launched", ["web-2"])
+    other = often.json["rollout"]
+    assert stepmark("status").err.splitlines() == [
+        f"schedule nightly: rollout {rollout} left out 1 of 2: stepmark rollout show {rollout}",
+        f"schedule often: rollout {other} left out 1 of 1: stepmark rollout show {other}",
+    ]
+    listed = [line.rstrip().partition("rollout")[2] for line in stepmark("schedule", "list").out.splitlines()[1:]]
+    assert [line.split(": ")[1] for line in listed] == [
+        "0 of 2 succeeded, 1 left out, 1 going on",
+        "0 of 1 succeeded, 1 left out",
+    ]
+    base.client.delete(base.keys.rollout(rollout))
+    assert f"rollout {rollout} over 2" in stepmark("schedule", "show", "nightly").out
+
+
+def test_run_where_workers_lack_something(
+    stepmark: Stepmark, write: Write, base: Base, worker: Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reason is told at once, under `status`, and by the rollout."""
+    stepmark("schedule", "apply", write(NIGHTLY))
+    lack = Lack("w0@test", Item("wait", What.SECRET, "env:KEY"), "it is not set")
+    monkeypatch.setattr(readiness, "wanted", lambda *_: frozenset([lack.item]))
+    monkeypatch.setattr(readiness, "ask", lambda *_: readiness.Readiness((lack,)))
+
+    said = stepmark("schedule", "run", "nightly")
+
+    rollout = said.out.split()[1]
+    assert (said.status, said.err.splitlines()) == (
+        Exit.REFUSED,
+        [f"web-{number}: refused: worker w0@test: it is not set" for number in (1, 2)],
+    )
+    told = stepmark("status").err.splitlines()
+    assert [line for line in told if "worker w0@test: it is not set" in line] == told[-2:]
+    assert "2 left-out (lacking): web-1, web-2" in stepmark("rollout", "show", rollout).out
 
 
 def test_run_of_one_that_waits(stepmark: Stepmark, write: Write, base: Base) -> None:
     stepmark("schedule", "apply", write({**OFTEN, "overlap": "queue"}))
-    stepmark("schedule", "run", "often")
+    rollout = stepmark("schedule", "run", "often").out.split()[1]
 
     said = stepmark("schedule", "run", "often")
 
-    assert (said.status, said.err) == (Exit.OK, "it waits: what an earlier firing launched goes on: web-2\n")
+    reason = f"rollout {rollout}, which an earlier firing began, goes on"
+    assert (said.status, said.out, said.err) == (Exit.OK, "", f"it waits: {reason}\n")
     assert stepmark("schedule", "list", "--json").json["schedules"][0]["waiting_since"]
-    assert "waits for the runs of an earlier one" in stepmark("schedule", "show", "often").out
+    assert "waits for an earlier one" in stepmark("schedule", "show", "often").out
 
 
 def test_pause_and_unpause(stepmark: Stepmark, write: Write, base: Base) -> None:
