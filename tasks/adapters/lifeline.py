@@ -26,6 +26,7 @@ class Lifeline:
         self._cut = threading.Event()
         self._error: errors.StepmarkError | None = None
         self._good_until = math.inf
+        self._cut_at = math.inf
         self._guards: set[socket.socket] = set()
 
     def feed(self, seconds: float) -> None:
@@ -38,8 +39,14 @@ class Lifeline:
         """End all programs, and let none begin: whoever asks gets `error`. The first one stands."""
         with self._lock:
             self._error = self._error or error
+            self._cut_at = min(self._cut_at, guard.clock())
             self._cut.set()
             self._send("end")
+
+    @property
+    def lost_at(self) -> float:
+        """When it was cut, or else when the lease lapses if it is not fed again: on the guards' clock."""
+        return min(self._cut_at, self._good_until)
 
     def check(self) -> None:
         """Do nothing while the lease holds.

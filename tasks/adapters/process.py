@@ -35,6 +35,9 @@ INHERITED = (
 _FIXED = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
 # Beyond the two graces that a guard may take; a guard that takes longer is stuck, and its program is killed from here.
 STUCK_SECONDS = 15.0
+# A guard that was told, or whose lease has lapsed, may be so late: less than the margin of a takeover.
+SLACK_SECONDS = 0.25
+LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -111,12 +114,18 @@ def run(command: Command, session: Session) -> Completed:
             deadline = guard.clock() + seconds
             child = _start(command, session, theirs, (deadline, good_until))
         run_ = _Run(child, ours, output.Transcript(session.redact, session.write))
+        stuck = 2 * session.grace_seconds + STUCK_SECONDS
         try:
-            run_.follow(deadline + 2 * session.grace_seconds + STUCK_SECONDS)
+            run_.follow(lambda: min(deadline + stuck, _all_over_at(session)))
         finally:
-            run_.close(2 * session.grace_seconds + STUCK_SECONDS)
+            run_.close(max(0.0, min(stuck, _all_over_at(session) - guard.clock())))
     _judge(command, session, run_, seconds)
     return _completed(command, run_, time.monotonic() - began)
+
+
+def _all_over_at(session: Session) -> float:
+    """When a guard must have ended its program for want of a lease, on the guards' clock; sooner than others go on."""
+    return session.lifeline.lost_at + 2 * session.grace_seconds + SLACK_SECONDS
 
 
 class _Run:
@@ -132,10 +141,10 @@ class _Run:
         for descriptor in (control.fileno(), *self._streams):
             self._poll.register(descriptor, select.POLLIN)
 
-    def follow(self, last: float) -> None:
+    def follow(self, last: Callable[[], float]) -> None:
         """Read until the guard has gone, which is after its program; give up at `last`, on the guards' clock."""
-        while (left := last - guard.clock()) > 0:
-            for descriptor, _ in self._poll.poll(min(left, 3600) * 1000):
+        while (left := last() - guard.clock()) > 0:
+            for descriptor, _ in self._poll.poll(min(left, LOOK_SECONDS) * 1000):
                 if descriptor in self._streams:
                     self._read(descriptor, 65536)
                 elif not self._listen():
@@ -260,14 +269,20 @@ def _judge(command: Command, session: Session, run_: _Run, seconds: float) -> No
             summary = f"{command.argv[0]} did not end within {seconds:.3g} s"
             raise errors.DeadlineError(summary, _text(command, session), None, tail)
         case "told" | "lapsed" | "abandoned":
-            try:
-                session.lifeline.check()
-            except errors.ToolError as error:
-                raise type(error)(error.summary, _text(command, session), None, tail) from None
+            _check_lease(command, session, tail)
             raise errors.LeaseLostError("its lease was not renewed in time")
+    if "exited" not in run_.said:
+        _check_lease(command, session, tail)  # for that, a guard that does not heed it is killed
     if "exited" not in run_.said or "ending" in run_.said:
         how = "terminated" if "exited" in run_.said else "killed"
         raise errors.ToolError(f"the guard of {command.argv[0]} was {how}", _text(command, session), None, tail)
+
+
+def _check_lease(command: Command, session: Session, tail: str) -> None:
+    try:
+        session.lifeline.check()
+    except errors.ToolError as error:
+        raise type(error)(error.summary, _text(command, session), None, tail) from None
 
 
 def _completed(command: Command, run_: _Run, seconds: float) -> Completed:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tasks import errors
-from tasks.adapters import output, process
+from tasks.adapters import guard, output, process
 from tasks.adapters.process import Command, Completed
 from tests.support import poll
 from tests.unit.tasks import commands
@@ -317,3 +317,27 @@ def test_a_stuck_guard_is_given_up(session: process.Session, monkeypatch: pytest
     stopper.join()
 
     assert poll(lambda: not marked.living(mark), seconds=10)
+
+
+@pytest.mark.parametrize("how", ["cut", "lapsed"])
+def test_a_stuck_guard_does_not_outlive_the_lease(session: process.Session, how: str) -> None:
+    """Others go on soon after: a guard that is stopped must not keep its program, nor the news, until the deadline."""
+    mark = uuid.uuid4().hex
+    session.lifeline.feed(600 if how == "cut" else 3)
+
+    def stop() -> None:
+        marked.wait_for(mark, 2)
+        os.kill(marked.guard_of(mark), signal.SIGSTOP)
+        if how == "cut":
+            session.lifeline.cut(errors.CancelledError("by ann"))
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    wanted = errors.CancelledError if how == "cut" else errors.LeaseLostError
+    with pytest.raises(wanted):
+        process.run(Command(("sleep", "300"), Path("/"), {"MARK": mark}), session)
+    late = guard.clock() - session.lifeline.lost_at - 2 * session.grace_seconds
+    stopper.join()
+
+    assert poll(lambda: not marked.living(mark), seconds=10)
+    assert late < 10  # and not after a quarter of an hour
