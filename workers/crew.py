@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import secrets
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from types import FrameType
 from tasks.adapters import children
 from tasks.adapters.children import Child
 from tasks.workflows.model import Queue
+from workers import beats
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ def commands(
 
     options: Celery's own, for all workers; they override ours.
     """
-    celery = (sys.executable, "-m", "celery", "-A", "workers")
+    celery = (sys.executable, "-P", "-m", "workers.program", "-A", "workers")
     made = {
         queue.value: (
             *(*celery, "worker", "-Q", queue.value, "-n", f"{queue.value}@%h"),
@@ -114,9 +116,11 @@ class Crew:
     """Processes that live and end together. One that dies is started again; if that is of no use, the others end."""
 
     def __init__(self, made: Mapping[str, tuple[str, ...]], patience: Patience = Patience()) -> None:
-        alone = len(made) == 1
+        env = {**environment(), beats.CREW_VARIABLE: secrets.token_hex(8)}
+        several = len(made) > 1
         self._members = [
-            Member(name, command, _environment_of(name, alone=alone), patience) for name, command in made.items()
+            Member(name, command, _with_a_pulse(env, name) if several else env, patience)
+            for name, command in made.items()
         ]
         self._told = 0
 
@@ -161,12 +165,10 @@ class Crew:
             member.tell(signal.SIGQUIT if impatient or number == signal.SIGQUIT else signal.SIGTERM)
 
 
-def _environment_of(name: str, *, alone: bool) -> dict[str, str]:
-    """A pulse file of its own for each, if there are several: one that lives must not hide one that does not."""
-    found = environment()
-    if not alone and (file := found.get(_PULSE_FILE)):
-        found[_PULSE_FILE] = f"{file}.{name}"
-    return found
+def _with_a_pulse(env: Mapping[str, str], name: str) -> Mapping[str, str]:
+    """A pulse file of its own for each of several: one that lives must not hide one that does not."""
+    file = env.get(_PULSE_FILE)
+    return {**env, _PULSE_FILE: f"{file}.{name}"} if file else env
 
 
 def environment() -> dict[str, str]:

@@ -17,7 +17,7 @@ from celery.exceptions import WorkerShutdown
 
 from config import settings as settings_module
 from tasks.identity import SCHEMA
-from workers import connection, permissions, version
+from workers import beats, connection, permissions, version
 from workers.beats import BEAT_SECONDS, SILENT_SECONDS
 from workers.keys import Keys
 from workers.permissions import Role
@@ -54,6 +54,7 @@ class Member(bootsteps.StartStopStep):
         super().__init__(parent, **options)
         self._name = str(parent.hostname)
         self._instance = secrets.token_hex(8)
+        self._crew = os.environ.get(beats.CREW_VARIABLE, "")
         self._started_at = time.time()
         self._order = Order()
         self._queues: tuple[str, ...] = ()
@@ -114,10 +115,10 @@ class Member(bootsteps.StartStopStep):
     def _hear(self, parent: Any) -> None:
         if self._registry is None:
             return
-        self._order = self._registry.beat(self._name, self._instance, self._order, self._fields(parent))
+        self._order = self._registry.beat(self._name, self._instance, self._order, self._fields(parent), self._crew)
         if self._taking == bool(self._order.drain) and not self._stopping:
             self._obey(parent)
-            self._registry.beat(self._name, self._instance, self._order, self._fields(parent))
+            self._registry.beat(self._name, self._instance, self._order, self._fields(parent), self._crew)
 
     def _obey(self, parent: Any) -> None:
         """Take messages of no queue, or of all again. Celery keeps to it when it connects anew."""

@@ -100,8 +100,8 @@ class Registry:
         self._store = Store(client, keys)
         self._beat, self._leave, self._drain = (Script(client, name) for name in ("beat", "leave", "drain"))
 
-    def beat(self, name: str, instance: str, order: Order, fields: Mapping[str, object]) -> Order:
-        """Say that the worker lives. The last order for it.
+    def beat(self, name: str, instance: str, order: Order, fields: Mapping[str, object], crew: str = "") -> Order:
+        """Say that the worker lives. The last order for it. crew: who starts it again when it dies, or empty.
 
         Raises:
             NameTakenError: another instance of that name lives.
@@ -109,7 +109,7 @@ class Registry:
         words = [word for pair in fields.items() for word in pair]
         what, *rest = self._beat(
             (self._keys.worker(name), self._keys.workers()),
-            *(name, instance, order.number, order.drain, SILENT_SECONDS, _KEPT_SECONDS, *words),
+            *(name, instance, order.number, order.drain, SILENT_SECONDS, _KEPT_SECONDS, crew, *words),
         )
         if what == "taken":
             raise NameTakenError(*rest)

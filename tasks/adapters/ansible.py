@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import shlex
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import config
 from tasks import errors
-from tasks.adapters import ansible_events, process, remote_scope, ssh
+from tasks.adapters import ansible_events, process, remote_scope, scratch, ssh
 
 PLAYBOOKS = Path(config.__file__).parent / "templates" / "ansible"
 SSH = Path(__file__).with_name("remote") / "ssh"
@@ -50,9 +49,7 @@ def play(request: Play, session: process.Session) -> PlayResult:
         TemplateError: a value in a task could not be rendered. PlaybookError: it could not be run at all.
         LeaseLostError: a later run or epoch works on the host.
     """
-    # Control sockets live here, and the path of a socket is at most 108 bytes: so no long TMPDIR.
-    with tempfile.TemporaryDirectory(prefix="stepmark-", dir="/tmp") as name:
-        private = Path(name)
+    with scratch.short_folder("play") as private:  # control sockets live here
         command = _command(request, private)
         with ssh.leaving_nothing(request.target, session):
             try:

@@ -15,13 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Protocol
+
+from tasks.adapters import scratch
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class _Loaded:
     """The process, and the socket to it."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="stepmark-ansible-", dir="/tmp"))
+        self._home = scratch.made("ansible")
         self.requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, (self._home / "log").open("wb") as log:
             self._process = subprocess.Popen(

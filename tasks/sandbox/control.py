@@ -79,9 +79,13 @@ def short(directory: Path) -> Iterator[str]:
 
 
 def python_path() -> str:
-    """Where this process finds modules beside its interpreter's own, for one like it to find them too."""
-    own = (sys.prefix, sys.base_prefix)
-    return os.pathsep.join(path for path in sys.path if path and not path.startswith(own))
+    """Where this process finds modules beside its interpreter's own, for one like it to find them too.
+
+    The folder that it was started in is none: it may be another one the next time, and may hold anything.
+    """
+    ours, here = str(Path(__file__).parents[2]), str(Path.cwd())
+    found = (path for path in dict.fromkeys((ours, *sys.path)) if path and (path == ours or path != here))
+    return os.pathsep.join(path for path in found if not path.startswith((sys.prefix, sys.base_prefix)))
 
 
 def _start(directory: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from tasks import errors
-from tasks.adapters import remote_scope, ssh
+from tasks.adapters import remote_scope, scratch, ssh
 from tasks.context import StepContext
 from tasks.facts import Facts
 
@@ -21,9 +19,9 @@ def target(facts: Facts, context: StepContext) -> Iterator[ssh.Target]:
         raise errors.ConfigurationError("the host's address is not known yet")
     with (
         ssh.identity(declared.key, context.session.redact) as identity,
-        tempfile.TemporaryDirectory(prefix="stepmark-") as folder,
+        scratch.short_folder("login") as folder,
     ):
-        known_hosts = Path(folder, "known_hosts")
+        known_hosts = folder / "known_hosts"
         ssh.pin(known_hosts, facts.host_key)
         port = facts.ssh_port or declared.port
         scope = remote_scope.parse(facts.scope_name or context.environment.name, context.scope)

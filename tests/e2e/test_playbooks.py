@@ -156,3 +156,17 @@ def test_docker_and_compose(tmp_path: Path) -> None:
         for step in (ansible.security_updates, ansible.firewall):
             assert [full.perform(step) for _ in range(2)] == [Ending.DONE, Ending.UNCHANGED]
         assert full.shell("systemctl is-enabled apt-daily-upgrade.timer ufw") == "enabled\nenabled\n"
+
+
+@LIGHT
+def test_packages_that_were_left_half_installed_are_mended(light: Host) -> None:
+    """As a cancel in the middle of apt leaves them: it refuses all until dpkg has been told to go on."""
+    light.shell(
+        "apt-get --yes purge unattended-upgrades ufw >/dev/null 2>&1; cd /tmp && apt-get download ufw 2>/dev/null && "
+        "dpkg --unpack ufw_*.deb && cp /var/lib/dpkg/status /var/lib/dpkg/updates/0001"
+    )
+    assert "dpkg was interrupted" in light.shell("apt-get --yes install unattended-upgrades 2>&1 || true")
+
+    assert light.perform(ansible.security_updates) is Ending.DONE
+    assert light.shell("dpkg --audit; ls /var/lib/dpkg/updates") == ""
+    assert light.shell("dpkg-query -W -f '${db:Status-Status}' ufw") == "installed"

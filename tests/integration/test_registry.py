@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.support import poll
+from workers import registry
 from workers.beats import SILENT_SECONDS
 from workers.cli import main
 from workers.launch import Launcher
 from workers.refusals import RefusedError
-from workers.registry import Condition, Registry, WorkerRecord
+from workers.registry import Condition, Order, Registry, WorkerRecord
 from workers.runtime import Base
 
 
@@ -197,3 +198,18 @@ def test_a_second_start_is_refused_before_celery_begins(workers: Registry, start
     first.kill()
     first.wait(60)
     assert workers.twin(["w0@test"]) is None
+
+
+def test_one_that_was_drained_stays_so_when_its_crew_starts_it_again(
+    base: Base, workers: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever drains for maintenance must not see it work again because a process was killed meanwhile."""
+    monkeypatch.setattr(registry, "SILENT_SECONDS", 0.0)
+    workers.beat("w0@test", "first", Order(), {}, "a crew")
+    workers.drain("w0@test", "tester@here")
+
+    again = workers.beat("w0@test", "second", Order(), {}, "a crew")
+    by_another = workers.beat("w0@test", "third", Order(), {}, "another crew")
+    by_nobody = workers.beat("w0@test", "fourth", Order(), {})
+
+    assert (again.drain, by_another.drain, by_nobody.drain) == ("tester@here", "", "")

@@ -108,8 +108,9 @@ def follow(
             if pace.stale:
                 time.sleep(max(0.0, pace.left_seconds))
             news = watched.poll(0.0 if pace.stale else max(0.0, pace.left_seconds))
-            shown.tell(filter(wanted, news) if wanted else news)
+            shown.tell(filter(wanted, news))
             pace.stale = pace.stale or (bool(news) and shown.redrawn)
+        shown.tell(filter(wanted, watched.poll(0.0)))  # that it is over may have been seen before the news of it
         shown.show(look())
 
 

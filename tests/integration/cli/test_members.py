@@ -90,8 +90,10 @@ def test_without_a_command_of_its_own_worker_starts_some(
     started: list[Mapping[str, tuple[str, ...]]] = []
 
     class Scripted(Crew):
+        def __init__(self, made: Mapping[str, tuple[str, ...]]) -> None:
+            started.append(made)
+
         def run(self) -> bool:
-            started.append(self._commands)
             return True
 
     monkeypatch.setattr("workers.cli.worker.Crew", Scripted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -21,7 +22,7 @@ WAITS = "import pathlib, sys, time; pathlib.Path(sys.argv[1]).touch(); time.slee
 
 def test_commands_give_each_queue_its_pool_and_pass_options_on() -> None:
     made = crew.commands({Queue.TOOLS: 3, Queue.WAIT: 500}, ("-c", "7"), beat=True)
-    start = (sys.executable, "-m", "celery", "-A", "workers")
+    start = (sys.executable, "-P", "-m", "workers.program", "-A", "workers")
 
     assert made == {
         "tools": (
@@ -117,3 +118,15 @@ def test_each_of_several_has_a_pulse_file_of_its_own(
     Crew(dict.fromkeys(names, (sys.executable, "-c", touch))).run()
 
     assert {path.name for path in tmp_path.iterdir()} == files
+
+
+@pytest.mark.parametrize("name", ["tasks", "config", "json", "celery"])
+def test_what_lies_in_the_folder_is_not_taken_for_ours(name: str, tmp_path: Path) -> None:
+    """Operators start workers where their fleet file is, which may have Python of theirs beside it."""
+    (tmp_path / f"{name}.py").write_text('raise SystemExit("this is the operator\'s")')
+    argv = crew.commands({Queue.WAIT: 1})["wait"]
+    start = (*argv[: argv.index("worker")], "inspect", "--help")
+
+    done = subprocess.run(start, cwd=tmp_path, env=crew.environment(), capture_output=True, text=True, check=False)
+
+    assert (done.returncode, "operator" in done.stdout + done.stderr) == (0, False), done.stderr

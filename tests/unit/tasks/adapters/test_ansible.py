@@ -119,7 +119,7 @@ def test_a_long_folder_for_temporary_files_does_not_lengthen_the_socket(
 
     ansible.play(request_, session())
 
-    assert len(os.fsencode(scripted.asked[0].cwd / "control")) < 108 - 17 - 40
+    assert len(os.fsencode(scripted.asked[0].cwd / "control")) < 108 - 17 - 20
 
 
 def test_in_a_scope_ansible_gets_a_client_of_ours(scripted: Ansible, request_: Play) -> None:
