@@ -150,23 +150,23 @@ class Keys:
         return f"{self.prefix}:rollout:{rollout}"
 
     def rollout_pending(self, rollout: str, provider: str) -> str:
-        """Sorted set: environments of a provider not yet started, by place. By begin, launch, rollout; as above."""
+        """Sorted set: environments of a provider not yet started, by place. Begin, launch, rollout; until its end."""
         return f"{self.prefix}:rollout:{rollout}:pending:{provider}"
 
     def rollout_specs(self, rollout: str) -> str:
-        """Hash: JSON of what is declared, of each environment not yet started. By begin, launch, rollout; as above."""
+        """Hash: What is declared of each environment not yet started, JSON. Begin, launch, rollout; until its end."""
         return f"{self.prefix}:rollout:{rollout}:specs"
 
     def rollout_slots(self, rollout: str) -> str:
-        """Hash: environments whose run goes on, and that run. Written by launch, rollout; as above."""
+        """Hash: environments whose run goes on, and that run. Written by launch, rollout; until its end."""
         return f"{self.prefix}:rollout:{rollout}:slots"
 
     def rollout_outcomes(self, rollout: str) -> str:
-        """Hash: environments that ended or were left out, JSON of how. Written by rollout; as above."""
+        """Hash: environments that ended or were left out, JSON of how. Written by rollout; as the rollout."""
         return f"{self.prefix}:rollout:{rollout}:outcomes"
 
     def rollout_events(self, rollout: str) -> str:
-        """Stream: what happened to a rollout, about 1,000 entries. Written by begin, rollout; as above."""
+        """Stream: what happened to a rollout, about 1,000 entries. Written by rollout; as the rollout."""
         return f"{self.prefix}:rollout:{rollout}:events"
 
     def log(self, run: str) -> str:

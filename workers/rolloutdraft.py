@@ -62,7 +62,7 @@ def write(base: Base, rollout: str, request: RolloutRequest, claim: Claim | None
     Raises:
         redis.RedisError: Redis does not answer. What was written is forgotten after the retention, or can be cancelled.
     """
-    _write_environments(base, rollout, request)
+    environments = _write_environments(base, rollout, request)
     keys, fields, at = base.keys, _fields(base, rollout, request), base.now()
     left_out = {name: outcome.model_dump_json() for name, outcome in request.left_out.items()}
 
@@ -77,6 +77,8 @@ def write(base: Base, rollout: str, request: RolloutRequest, claim: Claim | None
         if left_out:
             pipe.hset(keys.rollout_outcomes(rollout), mapping=left_out)
         pipe.hset(keys.rollout(rollout), mapping=fields)
+        for key in environments:  # they live as long as it goes on
+            pipe.persist(key)
         pipe.zadd(keys.rollouts(), {rollout: at})
         pipe.zremrangebyrank(keys.rollouts(), 0, -_MOST_KEPT - 1)
         pipe.sadd(keys.live_rollouts(), rollout)
@@ -99,7 +101,8 @@ def policy_fields(policy: Policy, total: int) -> dict[str, str | float]:
     }
 
 
-def _write_environments(base: Base, rollout: str, request: RolloutRequest) -> None:
+def _write_environments(base: Base, rollout: str, request: RolloutRequest) -> list[str]:
+    """Write them under keys that are forgotten after the retention; gives these keys."""
     placed = list(enumerate(request.to_start, len(request.left_out) + 1))
     keys = {base.keys.rollout_specs(rollout)}
     for start in range(0, len(placed), _CHUNK):
@@ -112,6 +115,7 @@ def _write_environments(base: Base, rollout: str, request: RolloutRequest) -> No
         for key in sorted(keys):
             pipe.expire(key, base.retention_seconds)
         pipe.execute()
+    return sorted(keys)
 
 
 def _fields(base: Base, rollout: str, request: RolloutRequest) -> dict[Any, Any]:

@@ -117,11 +117,7 @@ class Rollouts:
 
     def cancel(self, rollout: str, by: str, reason: str) -> Answer:
         """Nothing new starts ever; what runs goes on to its end."""
-        record = self.store.rollout(rollout)
-        answer = self._say(rollout, "cancel", who=by, why=reason)
-        if answer[0] == "ok":
-            self._base.client.delete(*(self._keys.rollout_pending(rollout, name) for name in record.providers))
-        return answer
+        return self._say(rollout, "cancel", who=by, why=reason)
 
     def forget(self, rollout: str) -> None:
         """Drop a rollout with all that is kept of it; one that goes on, or that another version keeps, stays."""

@@ -22,7 +22,7 @@ from workers import callbacks, pause
 from workers.launch import Launcher, Resumption
 from workers.reaper import Reaper
 from workers.registry import Registry
-from workers.rolloutdraft import RolloutRequest
+from workers.rolloutdraft import Claim, RolloutRequest
 from workers.rolloutrecord import Outcome, RolloutRecord, RolloutStatus
 from workers.rollouts import RESUME, Rollouts
 from workers.runtime import Base
@@ -236,6 +236,21 @@ def test_cancelled_it_ends_with_its_last_run(base: Base, rollouts: Rollouts) -> 
     assert (record.status, record.over, record.ended, record.reason) == (RolloutStatus.CANCELLED, True, 2, "wrong size")
     assert rollouts.store.live() == ()
     assert rollouts.resume(rollout, "ann@desk", "")[0] == "already"
+
+
+def test_what_is_to_come_is_kept_as_long_as_it_goes_on(base: Base, rollouts: Rollouts) -> None:
+    """However long that is; but what was never written to its end is forgotten."""
+    draft, keys = rollouts.new_id(), base.keys
+    claim = Claim(keys.schedule_lock("none"), "of nobody", keys.schedule("none"), ())
+    rollouts.draft(draft, RolloutRequest("provision", fleet(3), "ann@desk", "test"), claim)
+    rollout = begin(rollouts, fleet(3), max_parallel=1)
+    rollouts.advance(rollout)
+    drafted, kept = ((keys.rollout_pending(each, "existing"), keys.rollout_specs(each)) for each in (draft, rollout))
+
+    assert min(map(base.client.ttl, drafted)) > 0
+    assert list(map(base.client.ttl, kept)) == [-1, -1]
+    rollouts.cancel(rollout, "ann@desk", "")
+    assert (base.client.exists(*kept), rollouts.store.rollout(rollout).live) == (0, 1)
 
 
 def test_past_its_deadline_nothing_new_starts(base: Base, rollouts: Rollouts) -> None:

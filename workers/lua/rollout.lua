@@ -77,12 +77,20 @@ local function next_wave(total)
   end
 end
 
+-- Nothing of it starts any more. The keys of its providers are made here: there may be several.
+local function drop_pending()
+  for _, provider in ipairs(cjson.decode(get(rollout, 'providers'))) do
+    redis.call('DEL', rollout .. ':pending:' .. provider)
+  end
+  redis.call('DEL', specs)
+end
+
 local function close(total)
   local status = get(rollout, 'status')
   if status ~= 'cancelled' then status = number('succeeded') == total and 'succeeded' or 'failed' end
   redis.call('HSET', rollout, 'status', status, 'ended_at', at)
   redis.call('SREM', live_rollouts, get(rollout, 'rollout'))
-  redis.call('DEL', specs)
+  drop_pending()
   for _, key in ipairs({rollout, its_events, outcomes}) do redis.call('EXPIRE', key, get(rollout, 'retention')) end
   event('ended', 'status', status)
 end
@@ -135,6 +143,12 @@ local function resume()
   if seconds ~= '' then redis.call('HSET', rollout, 'deadline_at', at + seconds) end
 end
 
+local function cancel()
+  local refused = steer('running paused', 'cancelled')
+  if not refused then drop_pending() end
+  return refused
+end
+
 -- What was drafted begins, once: what somebody or something has paused since stays so.
 local function begin()
   if get(rollout, 'drafted') == '' then return 'already' end
@@ -144,7 +158,7 @@ end
 local deeds = {
   ended = ended, ['left-out'] = left_out, begin = begin, resume = resume,
   pause = function() return steer('running', 'paused') end,
-  cancel = function() return steer('running paused', 'cancelled') end,
+  cancel = cancel,
 }
 local refused = deeds[what]()
 if refused == 'live' then return {'live'} end
