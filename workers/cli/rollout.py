@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -27,6 +27,8 @@ from workers.tracker import Answer
 _MOST = 20
 _SHOWN_RUNS = 20
 _SHOWN_EVENTS = 10
+# Of one environment two runs follow one another at most; operators may have others go on meanwhile.
+_LOOKS = 10
 
 Which = Annotated[
     str | None,
@@ -126,11 +128,25 @@ def cancel(rollout: Which = None, reason: options.Reason = "", now: Now = False,
     Example: stepmark rollout cancel --reason "wrong image" --now
     """
     rollouts, rollout = _which(rollout)
-    base = connect.base()
+    going = not rollouts.store.rollout(rollout).over
     answer = rollouts.cancel(rollout, verbs.whoami(), reason)
-    for record in live_runs(base, rollouts.store, rollout, most=1_000_000) if now else ():
-        base.tracker.cancel(record, verbs.whoami(), reason or f"rollout {rollout} was cancelled")
+    if now:
+        _cancel_runs(connect.base(), rollouts.store, rollout, reason or f"rollout {rollout} was cancelled")
+        if going and answer == ("already", "cancelled"):
+            answer = ("ok", "cancelled")
     return _said(rollouts, rollout, answer, as_json=as_json)
+
+
+def _cancel_runs(base: Base, store: RolloutStore, rollout: str, reason: str) -> None:
+    """Mark all runs that go on. While one is marked it may end, and another one follow it: so look again."""
+    for _ in range(_LOOKS):
+        marked = set(cast("list[str]", base.client.hkeys(base.keys.cancels())))
+        found = live_runs(base, store, rollout, most=1_000_000)
+        left = [record for record in found if record.live and record.run not in marked]
+        if not left:
+            return
+        for record in left:
+            base.tracker.cancel(record, verbs.whoami(), reason)
 
 
 def _redis(base: Base) -> tuple[Any, Any]:

@@ -7,9 +7,16 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import pytest
+
+from tasks.failure import RunStatus
+from tests.integration import scripted
 from tests.integration.cli.conftest import Stepmark
+from tests.integration.conftest import ended
 from tests.support import poll
+from workers.cli import rollout as rollout_commands
 from workers.cli.reports import Exit
+from workers.reaper import Reaper
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
 
@@ -111,10 +118,47 @@ def test_cancel_now_cancels_what_goes_on(stepmark: Stepmark, fleet: Fleet, worke
     store = RolloutStore(base.client, base.keys)
     rollout = store.newest()
 
-    stepmark("rollout", "cancel", "--now", "--reason", "wrong image")
+    said = stepmark("rollout", "cancel", "--now", "--reason", "wrong image")
 
+    assert said.status == Exit.OK
     assert base.client.hlen(base.keys.cancels()) == 2
     assert store.rollout(rollout).status.value == "cancelled"
+
+
+def test_cancel_and_then_cancel_now(stepmark: Stepmark, fleet: Fleet, base: Base) -> None:
+    """Once it is over there is nothing to cancel."""
+    stepmark("register", fleet(**many(3)), "--max-parallel", "2", "--detach", "--no-check")
+    first, again = stepmark("rollout", "cancel"), stepmark("rollout", "cancel")
+    before = base.client.hlen(base.keys.cancels())
+    now, twice = (stepmark("rollout", "cancel", "--now") for _ in range(2))
+    after = base.client.hlen(base.keys.cancels())
+    Reaper(base, scripted.app).look()
+
+    assert (first.status, again.status, before) == (Exit.OK, Exit.REFUSED, 0)
+    assert (now.status, twice.status, after) == (Exit.OK, Exit.OK, 2)
+    assert stepmark("rollout", "cancel", "--now").status == Exit.REFUSED
+
+
+def test_cancel_now_cancels_what_follows_a_run_that_ends_meanwhile(
+    stepmark: Stepmark, fleet: Fleet, worker: Worker, base: Base, steps_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`up` is two runs."""
+    stepmark(
+        "up", fleet(**many(1, fail="ssh.wait", how="wait", seconds="0.5"), web_2={}), "--detach", "--max-parallel", "1"
+    )
+    original, store = rollout_commands.live_runs, RolloutStore(base.client, base.keys)
+    (first,) = store.slots(store.newest()).values()
+
+    def slow(*words: Any, **more: Any) -> Any:
+        found = original(*words, **more)
+        steps_log.with_name("go").touch()
+        poll(lambda: base.store.run(first).status is RunStatus.SUCCEEDED)
+        return found
+
+    monkeypatch.setattr(rollout_commands, "live_runs", slow)
+
+    assert stepmark("rollout", "cancel", "--now").status == Exit.OK
+    assert ended(base, base.store.run(first).next).status is RunStatus.CANCELLED
 
 
 def test_only_those_that_failed_so(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
