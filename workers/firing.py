@@ -22,7 +22,7 @@ from workers import readiness, runtime, verbs
 from workers.firingrecord import Due, Firing, Outcome
 from workers.refusals import NotFoundError, RefusedError
 from workers.rolloutdraft import Claim, RolloutRequest
-from workers.rolloutrecord import RolloutStatus
+from workers.rolloutrecord import SCHEDULED, RolloutStatus
 from workers.rollouts import Rollouts
 from workers.runtime import Base
 from workers.schedule import FIRE, ScheduleRecord, Schedules
@@ -211,7 +211,7 @@ class Firings:
             verb=schedule.workflow,
             specs=specs,
             user=_user(due),
-            trigger=f"schedule {schedule.name}",
+            trigger=f"{SCHEDULED}{schedule.name}",
             policy=record.policy,
             left_out=ready.left_out(wanted),
         )

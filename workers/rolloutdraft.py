@@ -69,6 +69,8 @@ def write(base: Base, rollout: str, request: RolloutRequest, claim: Claim | None
     def complete(pipe: Any) -> None:
         if pipe.exists(keys.rollout(rollout)):  # the reply was lost
             return
+        # What has not ended is never too old.
+        live, old = pipe.smembers(keys.live_rollouts()), pipe.zrange(keys.rollouts(), 0, -_MOST_KEPT)
         if claim and (pipe.get(claim.lock) != claim.token or not pipe.exists(claim.owner)):
             return
         pipe.multi()
@@ -80,7 +82,8 @@ def write(base: Base, rollout: str, request: RolloutRequest, claim: Claim | None
         for key in environments:  # they live as long as it goes on
             pipe.persist(key)
         pipe.zadd(keys.rollouts(), {rollout: at})
-        pipe.zremrangebyrank(keys.rollouts(), 0, -_MOST_KEPT - 1)
+        if ended := [each for each in old if each not in live]:
+            pipe.zrem(keys.rollouts(), *ended)
         pipe.sadd(keys.live_rollouts(), rollout)
 
     base.client.transaction(complete, keys.rollout(rollout), *((claim.lock, claim.owner) if claim else ()))

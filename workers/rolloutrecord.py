@@ -15,6 +15,8 @@ from workers import refusals
 from workers.refusals import LackingError
 
 LEFT_OUT = "left-out"
+SCHEDULED = "schedule "
+"""The trigger of what a schedule began: this and its name."""
 
 
 class RolloutStatus(StrEnum):
@@ -97,6 +99,11 @@ class RolloutRecord(BaseModel):
     def pending(self) -> int:
         """Environments that have not been started."""
         return 0 if self.over else self.total - self.started - self.left_out
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a schedule began it, also if an operator has fired that."""
+        return self.trigger.startswith(SCHEDULED)
 
     @property
     def over(self) -> bool:

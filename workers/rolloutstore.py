@@ -38,24 +38,36 @@ class RolloutStore:
         return rollout_record(content)
 
     def rollouts(self, most: int = 100) -> tuple[RolloutRecord, ...]:
-        """The newest rollouts that are kept in our schema, the newest first."""
+        """All that have not ended, then as many others as `most` leaves; the newest first, in our schema."""
+        live = self.live()
+        known = {record.rollout for record in live}
         ids = cast("list[str]", self._client.zrevrange(self._keys.rollouts(), 0, most - 1))
-        return self._read(ids)
+        others = self._read(rollout for rollout in ids if rollout not in known)
+        return (*live, *others[: max(0, most - len(live))])
 
     def some(self, ids: Iterable[str]) -> Mapping[str, RolloutRecord]:
         """Those of these rollouts that are still kept, in our schema, by id."""
         return {record.rollout: record for record in self._read(ids)}
 
     def live(self) -> tuple[RolloutRecord, ...]:
-        """The rollouts that have not ended."""
-        return self._read(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
+        """The rollouts that have not ended, the newest first."""
+        found = self._read(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
+        return tuple(sorted(found, key=lambda record: record.created_at, reverse=True))
+
+    def meant(self) -> tuple[RolloutRecord, ...]:
+        """Those that whoever names none may mean, the newest first: live ones, and of these what no schedule began."""
+        live = self.live()
+        return tuple(record for record in live if not record.scheduled) or live
 
     def newest(self) -> str:
-        """The id of the newest rollout.
+        """The id of the newest rollout that no schedule began, if one such is live; else of the newest of all.
 
         Raises:
             NotFoundError: there is none.
         """
+        for record in self.meant():
+            if not record.scheduled:
+                return record.rollout
         ids = cast("list[str]", self._client.zrevrange(self._keys.rollouts(), 0, 0))
         if not ids:
             raise NotFoundError("rollout yet", "`stepmark up` over several environments begins one")

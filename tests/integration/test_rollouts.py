@@ -18,7 +18,7 @@ from tasks.failure import Cause, Failure, RunStatus
 from tests.integration import scripted
 from tests.integration.conftest import StartWorker, spec
 from tests.support import poll
-from workers import callbacks, pause
+from workers import callbacks, pause, rolloutdraft
 from workers.launch import Launcher, Resumption
 from workers.reaper import Reaper
 from workers.registry import Registry
@@ -413,6 +413,23 @@ def test_the_reaper_goes_on_with_what_nobody_has_started(base: Base, rollouts: R
     Reaper(base, scripted.app).look()
 
     assert live(rollouts, rollout) == ["web-1"]
+
+
+def test_what_has_not_ended_is_never_out_of_sight(
+    base: Base, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many others came later."""
+    monkeypatch.setattr(rolloutdraft, "_MOST_KEPT", 4)
+    paused = begin(rollouts, fleet(2))
+    rollouts.pause(paused, "ann@desk", "look")
+    for _ in range(6):
+        rollouts.cancel(begin(rollouts, fleet(1)), "ann@desk", "")
+    running = begin(rollouts, fleet(1))
+
+    assert base.client.zcard(base.keys.rollouts()) == 4 + 1
+    assert base.client.zscore(base.keys.rollouts(), paused)
+    assert [each.rollout for each in rollouts.store.rollouts(3)][:2] == [running, paused]
+    assert len(rollouts.store.rollouts(3)) == 3
 
 
 def test_a_record_tells_what_was_decided(rollouts: Rollouts) -> None:

@@ -32,7 +32,11 @@ _LOOKS = 10
 
 Which = Annotated[
     str | None,
-    typer.Argument(metavar="[ROLLOUT]", help="Its id. Default: the newest.", autocompletion=options.complete_rollout),
+    typer.Argument(
+        metavar="[ROLLOUT]",
+        help="Its id. Default: the newest that goes on and that no schedule began, else the newest.",
+        autocompletion=options.complete_rollout,
+    ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show how it goes on, until it has stopped.")]
 Now = Annotated[bool, typer.Option("--now", help="Cancel the runs that go on, too.")]
@@ -47,7 +51,7 @@ app = typer.Typer(
 
 @app.command("list")
 def listing(as_json: options.Json = False) -> int:
-    """List rollouts, the newest first.
+    """List rollouts: those that have not ended, then others; the newest first.
 
     Example: stepmark rollout list
     """
@@ -158,8 +162,13 @@ def _which(rollout: str | None) -> tuple[Rollouts, str]:
 
     Raises:
         NotFoundError: there is none.
+        RefusedError: it was not named, and several may be meant.
     """
     rollouts = Rollouts(connect.base(), celery.app)
+    meant = () if rollout else rollouts.store.meant()
+    if len(meant) > 1:
+        several = ", ".join(f"{each.rollout} ({each.trigger}, {each.status.value})" for each in meant)
+        raise RefusedError(f"several rollouts go on: {several}", "name the one that you mean")
     found = rollout or rollouts.store.newest()
     rollouts.store.rollout(found)
     return rollouts, found

@@ -12,10 +12,12 @@ import pytest
 from tasks.failure import RunStatus
 from tests.integration import scripted
 from tests.integration.cli.conftest import Stepmark
-from tests.integration.conftest import ended
+from tests.integration.conftest import ended, spec
+from tests.integration.scheduled import applied, dealt_with
 from tests.support import poll
 from workers.cli import rollout as rollout_commands
 from workers.cli.reports import Exit
+from workers.firing import Firings
 from workers.reaper import Reaper
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
@@ -123,6 +125,42 @@ def test_cancel_now_cancels_what_goes_on(stepmark: Stepmark, fleet: Fleet, worke
     assert said.status == Exit.OK
     assert base.client.hlen(base.keys.cancels()) == 2
     assert store.rollout(rollout).status.value == "cancelled"
+
+
+def test_without_an_id_that_of_no_schedule_is_meant(
+    stepmark: Stepmark, fleet: Fleet, base: Base, firings: Firings
+) -> None:
+    """Whatever a schedule has begun since; and if it may be one or the other, neither."""
+    file = fleet(**many(2))
+    stepmark("register", file, "--max-parallel", "1", "--detach", "--no-check")
+    mine = RolloutStore(base.client, base.keys).newest()
+    fired = dealt_with(firings, applied(base, spec("db-1"))).rollout or ""
+
+    paused, shown = stepmark("rollout", "pause"), stepmark("rollout", "show", "--json").json
+    stepmark("register", file, "--env", "web-2", "--canary", "1", "--detach", "--no-check")
+    refused, listed = stepmark("rollout", "cancel"), stepmark("rollout", "list", "--json").json["rollouts"]
+
+    assert (paused.status, shown["rollout"], shown["status"]) == (Exit.OK, mine, "paused")
+    newest, *others = (each["rollout"] for each in listed)
+    assert others == [fired, mine]
+    assert refused.status == Exit.REFUSED
+    assert (newest in refused.err, mine in refused.err, fired in refused.err) == (True, True, False)
+    assert stepmark("rollout", "cancel", mine).status == Exit.OK
+
+
+def test_without_one_of_an_operator_the_newest_is_meant(stepmark: Stepmark, base: Base, firings: Firings) -> None:
+    begun = [
+        dealt_with(firings, applied(base, spec(f"db-{number}"), name=f"often-{number}")).rollout or ""
+        for number in (1, 2)
+    ]
+
+    refused, shown = stepmark("rollout", "pause"), stepmark("rollout", "show", "--json").json
+    stepmark("rollout", "cancel", "--now", begun[0])
+    Reaper(base, scripted.app).look()
+
+    assert (refused.status, [each in refused.err for each in begun]) == (Exit.REFUSED, [True, True])
+    assert shown["rollout"] == begun[1]
+    assert "paused by" in stepmark("rollout", "pause").out
 
 
 def test_cancel_and_then_cancel_now(stepmark: Stepmark, fleet: Fleet, base: Base) -> None:
