@@ -25,7 +25,7 @@ from workers.rolloutdraft import Claim, RolloutRequest
 from workers.rolloutrecord import SCHEDULED, RolloutStatus
 from workers.rollouts import Rollouts
 from workers.runtime import Base
-from workers.schedule import FIRE, ScheduleRecord, Schedules
+from workers.schedule import BEGUN, FIRE, ScheduleRecord, Schedules
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Firings:
     def fire(self, due: Due) -> Firing | None:
         """Begin a rollout of a schedule's workflow over what it selects, once, or leave it out.
 
-        None: that was done before, or the schedule is not there any more.
+        None: that was done before, or the schedule is not there any more, or was removed since it was noted.
         An environment whose workers lack something is left out of the rollout, as is one that it cannot launch later;
         `stepmark status` says so until the schedule is fired again.
         """
@@ -110,12 +110,10 @@ class Firings:
             logger.warning("Rollout %s is advanced later, by a reaper: %s", rollout, error)
 
     def _fire(self, due: Due, token: str) -> Firing | None:
-        if self._base.client.exists(self._keys.firing(due.schedule, due.mark)):
-            self._base.client.zrem(self._keys.firings(), str(due))
-            return None
         record = self._schedules.get(due.schedule)
         if record is None:
             self._schedules.remove(due.schedule)  # what was written while it was removed
+        if record is None or not self._open(due):
             self._base.client.zrem(self._keys.firings(), str(due))
             return None
         firing = self._deal_with(record, due, token)
@@ -124,12 +122,22 @@ class Firings:
         if firing.outcome is Outcome.WAITING:
             self._base.client.hset(self._keys.schedule(due.schedule), "waiting", str(due))
             self._put_off(due)
+            if not self._base.client.sismember(self._keys.schedules(), due.schedule):  # it was removed meanwhile
+                self._schedules.remove(due.schedule)
         else:
             self._keep(record, due, firing)
         return firing
 
+    def _open(self, due: Due) -> bool:
+        """Whether it is noted, and not dealt with. What is noted no more was so when its schedule was removed."""
+        pipe = self._base.client.pipeline()
+        pipe.zscore(self._keys.firings(), str(due))
+        pipe.exists(self._keys.firing(due.schedule, due.mark))
+        noted, done = pipe.execute()
+        return noted is not None and not done
+
     def _put_off(self, due: Due) -> None:
-        self._base.client.zadd(self._keys.firings(), {str(due): self._base.now() + _WAIT_SECONDS})
+        self._base.client.zadd(self._keys.firings(), {str(due): self._base.now() + _WAIT_SECONDS}, xx=True)
 
     def _deal_with(self, record: ScheduleRecord, due: Due, token: str) -> Firing | None:
         """What becomes of it; None: the lock was lost to somebody else meanwhile, or the schedule was removed."""
@@ -257,7 +265,7 @@ class Firings:
 
 def _begun(due: Due) -> str:
     """The field of its schedule in which the id of its rollout is, until it has been dealt with."""
-    return f"begun:{due.mark}"
+    return f"{BEGUN}{due.mark}"
 
 
 def _user(due: Due) -> str:

@@ -6,7 +6,6 @@ environment starts once, is decided by the scripts `launch` and `rollout`.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -18,11 +17,11 @@ from config.fleet import EnvironmentSpec
 from tasks.errors import StepmarkError
 from tasks.failure import RunStatus
 from workers import launch, rolloutdraft, rolloutrecord, verbs
-from workers.connection import Script
 from workers.launch import Launcher, Request, Resumption
 from workers.refusals import BusyError, HeldError, NotFoundError, SlotError
 from workers.rolloutdraft import Claim, RolloutRequest
 from workers.rolloutrecord import Outcome, RolloutRecord, RolloutStatus
+from workers.rolloutscript import RolloutScript
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
 from workers.tracker import Answer, Slot
@@ -44,7 +43,7 @@ class Rollouts:
     def __init__(self, base: Base, app: Celery) -> None:
         self._base = base
         self._keys = base.keys
-        self._script = Script(base.client, "rollout")
+        self._say = RolloutScript(base.client, base.keys).say
         self._launcher = Launcher(base, app)
         self.store = RolloutStore(base.client, base.keys)
 
@@ -216,28 +215,6 @@ class Rollouts:
         following = self._base.store.runs(run.next for run in runs.values() if run.next and not run.live)
         live = {run.environment for run in (*runs.values(), *following.values()) if run.live}
         return tuple(name for name in slots if name not in live)
-
-    def _say(
-        self,
-        rollout: str,
-        what: str,
-        environment: str = "",
-        *,
-        pending: str = "",
-        runs: tuple[str, str] = ("", ""),
-        who: str = "",
-        why: str = "",
-        changes: Mapping[str, Any] | None = None,
-    ) -> Answer:
-        keys = self._keys
-        names = (
-            *(keys.rollout(rollout), keys.rollout_events(rollout), keys.rollout_slots(rollout)),
-            *(keys.rollout_outcomes(rollout), keys.rollout_specs(rollout), keys.live_rollouts()),
-            # Where it is not needed, a key of ours: no user may touch an empty one.
-            *(pending or keys.rollout(rollout), *map(keys.run, runs)),
-        )
-        answer = self._script(names, what, environment, runs[0], who, why, json.dumps(changes or {}))
-        return tuple(cast("list[str]", answer))
 
 
 def free(base: Base, app: Celery, slot: Slot) -> None:

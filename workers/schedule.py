@@ -14,12 +14,15 @@ from config.fleet import EnvironmentSpec, Schedule
 from config.model import Model
 from config.rollout import Policy
 from config.timetable import Timetable
-from workers.firingrecord import Firing
+from workers.firingrecord import Due, Firing
 from workers.keys import Keys
 from workers.notices import Pause
 from workers.refusals import NotFoundError, RefusedError
+from workers.rolloutscript import RolloutScript
 
 FIRE = "stepmark.fire_schedule"
+BEGUN = "begun:"
+"""A field of a schedule, and the time of a firing: the id of its rollout, until it has been dealt with."""
 # What is done by itself whether or not a fleet file says so. One that is applied by the same name takes its place.
 STANDING = (Schedule(name="retention", workflow="retention", cron="10 4 * * *", jitter="30m", missed="run-once"),)
 
@@ -61,6 +64,7 @@ class Schedules:
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
         self._client = client
         self._keys = keys
+        self._rollout = RolloutScript(client, keys)
 
     def names(self) -> tuple[str, ...]:
         """The names of all, sorted."""
@@ -172,13 +176,23 @@ class Schedules:
         pipe.execute()
 
     def remove(self, name: str) -> None:
-        """Forget it; runs that it has launched go on."""
+        """Forget it, and its firings that nobody has dealt with; rollouts that it has begun go on."""
         keys = self._keys
-        pipe = self._client.pipeline()
-        pipe.srem(keys.schedules(), name)
-        pipe.delete(keys.schedule(name), keys.schedule_firings(name), keys.beat_entry(name))
-        pipe.zrem(keys.beat_due(), keys.beat_entry(name))
-        pipe.execute()
+
+        def forget(pipe: Any) -> None:
+            content = cast("dict[str, str]", pipe.hgetall(keys.schedule(name)))
+            noted = cast("list[str]", pipe.zrange(keys.firings(), 0, -1))
+            for field, rollout in content.items():
+                if field.startswith(BEGUN):  # what was written down and not let go: else nobody would know it any more
+                    self._rollout.say(rollout, "drop", who="stepmark", why="the schedule was removed")
+            pipe.multi()
+            pipe.srem(keys.schedules(), name)
+            pipe.delete(keys.schedule(name), keys.schedule_firings(name), keys.beat_entry(name))
+            pipe.zrem(keys.beat_due(), keys.beat_entry(name))
+            if mine := [member for member in noted if Due.parse(member).schedule == name]:
+                pipe.zrem(keys.firings(), *mine)
+
+        self._client.transaction(forget, keys.schedule(name))
 
     def beat(self) -> str | None:
         """`MACHINE/PID` of the beat that fires them now; None: there is none."""

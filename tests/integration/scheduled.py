@@ -48,6 +48,7 @@ def noted(base: Base) -> list[str]:
 
 def dealt_with(firings: Firings, due: Due) -> Firing:
     """What became of it; it must not have been dealt with before."""
+    firings.note(due)
     found = firings.fire(due)
     assert found
     return found

@@ -176,6 +176,7 @@ def test_what_a_dead_one_has_written_down_goes_before_other_firings(
 ) -> None:
     """Another one may come before it is delivered again."""
     due = applied(base)
+    firings.note(due)
     with monkeypatch.context() as patched:
         patched.setattr(Rollouts, "let_go", _die)
         with pytest.raises(DiedError):
@@ -194,6 +195,7 @@ def test_what_has_been_paused_is_not_begun_again(
     """By a budget, or an operator, between the two deliveries."""
     due = applied(base, spec("web-1"), spec("web-2"), policy={"max_parallel": 1})
     rollouts = Rollouts(base, scripted.app)
+    firings.note(due)
     with monkeypatch.context() as patched:
         patched.setattr(Firings, "_keep", _die)
         with pytest.raises(DiedError):
@@ -322,19 +324,63 @@ def test_one_that_is_removed_while_it_is_fired_leaves_nothing(
     assert noted(base) == []
 
 
+def test_one_that_is_removed_while_its_firing_begins_to_wait_leaves_nothing(
+    base: Base, kept: Schedules, firings: Firings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due = applied(base, overlap="queue")
+    monkeypatch.setattr(Firings, "_going", lambda *_: kept.remove("nightly") or "an earlier one goes on")
+
+    assert dealt_with(firings, due).outcome is Outcome.WAITING
+    assert (base.client.keys("*nightly*"), noted(base)) == ([], [])
+
+
 def test_one_that_is_removed_when_its_rollout_has_begun_leaves_that(
     base: Base, firings: Firings, kept: Schedules, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     due, original = applied(base), Rollouts.let_go
 
     def remove(rollouts: Rollouts, *words: str) -> Any:
+        answer = original(rollouts, *words)
         kept.remove("nightly")
-        return original(rollouts, *words)
+        return answer
 
     monkeypatch.setattr(Rollouts, "let_go", remove)
 
     assert rollout(base, dealt_with(firings, due)).started == 1
     assert set(base.client.keys("*nightly*")) == {base.keys.firing("nightly", due.mark)}
+
+
+def test_one_that_is_removed_before_its_rollout_has_begun_ends_that(
+    base: Base, firings: Firings, kept: Schedules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would know of it."""
+    due = applied(base)
+    firings.note(due)
+    with monkeypatch.context() as patched:
+        patched.setattr(Rollouts, "let_go", _die)
+        with pytest.raises(DiedError):
+            firings.fire(due)
+    kept.remove("nightly")
+
+    assert firings.fire(due) is None
+    (record,) = RolloutStore(base.client, base.keys).rollouts()
+    assert (record.status, record.over, record.started) == (RolloutStatus.CANCELLED, True, 0)
+    assert record.reason == "the schedule was removed"
+
+
+def test_one_that_is_removed_takes_its_firings_along(base: Base, firings: Firings, kept: Schedules) -> None:
+    """Also if another one has its name when they are delivered; those of others stay."""
+    due, other = applied(base, overlap="queue"), applied(base, name="nightly-2")
+    begun, waits = dealt_with(firings, due), later(due)
+    assert dealt_with(firings, waits).outcome is Outcome.WAITING
+    firings.note(other)
+
+    kept.remove("nightly")
+    applied(base, overlap="queue")
+
+    assert noted(base) == [str(other)]
+    assert firings.fire(waits) is None
+    assert [record.rollout for record in RolloutStore(base.client, base.keys).live()] == [begun.rollout]
 
 
 def test_a_job_is_given_to_a_worker(

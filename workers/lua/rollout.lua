@@ -2,8 +2,8 @@
 -- KEYS 1 rollout, 2 its events, 3 slots, 4 outcomes, 5 specs, 6 live rollouts; 7 pending environments of the provider;
 --      8 run, 9 the run that goes on after it (or the run)
 -- ARGV 1 what, 2 environment, 3 run, 4 who, 5 why, 6 fields to change as JSON
---      ended: the environment's run has, or is gone. left-out: it cannot be launched; why is its outcome as JSON. begin, pause, resume, cancel: by whom, and why.
---      begin: of one that is drafted, and that nobody has resumed since.
+--      ended: the environment's run has, or is gone. left-out: it cannot be launched; why is its outcome as JSON. begin, pause, resume, cancel, drop: by whom, and why.
+--      begin: of one that is drafted, and that nobody has resumed since. drop: the same is cancelled.
 -- Answer: ok STATUS | already STATUS | live | gone
 local rollout, its_events, slots, outcomes, specs, live_rollouts, pending, run, next_run = unpack(KEYS)
 local what, environment, id, who, why, changes = unpack(ARGV)
@@ -155,10 +155,16 @@ local function begin()
   return resume()
 end
 
+local function drop()
+  if get(rollout, 'drafted') == '' then return 'already' end
+  return cancel()
+end
+
 local deeds = {
   ended = ended, ['left-out'] = left_out, begin = begin, resume = resume,
   pause = function() return steer('running', 'paused') end,
   cancel = cancel,
+  drop = drop,
 }
 local refused = deeds[what]()
 if refused == 'live' then return {'live'} end
