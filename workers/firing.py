@@ -18,7 +18,7 @@ from redis.exceptions import LockError
 
 from tasks.jobs import JOBS
 from tasks.workflows.model import Queue
-from workers import readiness, runtime, verbs
+from workers import jobs, readiness, runtime, verbs
 from workers.firingrecord import Due, Firing, Outcome
 from workers.refusals import NotFoundError, RefusedError
 from workers.rolloutdraft import Claim, RolloutRequest
@@ -149,7 +149,7 @@ class Firings:
             logger.warning("Schedule %s is %s: %s", schedule.name, outcome.value, reason)
             return self._firing(due, outcome, reason=reason)
         if schedule.workflow in JOBS:
-            job = self._app.send_task(JOBS[schedule.workflow]).id
+            job = self._app.send_task(JOBS[schedule.workflow], task_id=jobs.task_id(due)).id
             return self._firing(due, Outcome.LAUNCHED, job=job)
         rollout = self._draft(record, due, token)
         return self._let_go(due, rollout) if rollout else None

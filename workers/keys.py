@@ -121,6 +121,10 @@ class Keys:
         """String: the firing of that time has been dealt with. By firings; while it may be delivered again."""
         return f"{self.prefix}:firing:{name}:{at}"
 
+    def job(self, task: str) -> str:
+        """String: the Celery task that a firing has sent has been taken. By the job; for a week."""
+        return f"{self.prefix}:job:{task}"
+
     def beat_entry(self, name: str) -> str:
         """Hash: RedBeat's entry of a schedule: definition, meta. By beat and `stepmark schedule`; until removed."""
         return f"{self.prefix}:beat:{name}"

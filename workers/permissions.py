@@ -81,7 +81,6 @@ _SCRIPTS: Mapping[str, str] = {
     "zadd": "K 1 m",
     "zrangebyscore": "K 0 1",
     "zrem": "K m",
-    "zremrangebyrank": "K 0 0",
     "zremrangebyscore": "K 0 0",
 }
 # Messages are sent, answers waited for, events told and heard.
@@ -105,7 +104,7 @@ _COMMANDS: Mapping[Role, Mapping[str, str]] = {
 # Whoever only looks sees neither workspaces nor states, though they are encrypted.
 _VIEWED = (
     *("beat:*", "broker:tools", "broker:wait", "cancels", "checks:*", "deadlines", "due", "env:*", "environments"),
-    *("events", "facts:*", "firing:*", "firings", "gone", "leases", "log:*", "overview", "paused", "queues"),
+    *("events", "facts:*", "firing:*", "firings", "gone", "job:*", "leases", "log:*", "overview", "paused", "queues"),
     *("retries", "rollout:*", "rollouts", "rollouts:*", "run:*", "runs:*", "schedule:*", "schedules", "server"),
     *("trace:*", "traces:*", "worker:*", "workers"),
 )

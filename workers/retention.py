@@ -9,9 +9,9 @@ import dataclasses
 import logging
 from dataclasses import dataclass
 
-from celery import shared_task
+from celery import Task, shared_task
 
-from workers import runtime
+from workers import jobs, runtime
 from workers.connection import Script
 from workers.runtime import Base
 
@@ -64,8 +64,12 @@ class Retention:
         return Dropped(runs, checks, int(self._prune([keys.traces(name)], keys.trace("*"), how)))
 
 
-@shared_task(name=TASK)
-def perform() -> None:
+@shared_task(name=TASK, bind=True)
+def perform(task: Task) -> None:
     """Drop what is past its lifetime; beat fires it once a day."""
-    found = Retention(runtime.base_of_process()).perform()
+    base = runtime.base_of_process()
+    if not jobs.take(base, str(task.request.id)):
+        logger.info("Retention: that was done before")
+        return
+    found = Retention(base).perform()
     logger.info("Retention: dropped %s", found)

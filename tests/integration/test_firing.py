@@ -15,7 +15,7 @@ from tests.integration import scripted
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.integration.scheduled import applied, dealt_with, declared, later, noted, over, rollout, runs
 from tests.support import poll
-from workers import callbacks, readiness, rolloutdraft
+from workers import callbacks, jobs, readiness, rolloutdraft
 from workers.firing import Firings
 from workers.firingrecord import Due, Outcome
 from workers.launch import Launcher
@@ -381,6 +381,32 @@ def test_one_that_is_removed_takes_its_firings_along(base: Base, firings: Firing
     assert noted(base) == [str(other)]
     assert firings.fire(waits) is None
     assert [record.rollout for record in RolloutStore(base.client, base.keys).live()] == [begun.rollout]
+
+
+def test_a_job_is_done_once_also_if_whoever_has_sent_it_dies(
+    base: Base,
+    firings: Firings,
+    kept: Schedules,
+    start_worker: StartWorker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is sent again under the same id."""
+    kept.apply(declared(workflow="retention", select=None), (), "anna@here", base.now())
+    due = Due("nightly", base.now())
+    firings.note(due)
+    with monkeypatch.context() as patched:
+        patched.setattr(Firings, "_keep", _die)
+        with pytest.raises(DiedError):
+            firings.fire(due)
+    found = dealt_with(firings, due)
+    sent, log = base.client.llen(base.keys.queue("tools")), tmp_path / "w0@test.log"
+
+    start_worker()
+    poll(lambda: "Retention: that was done before" in log.read_text())
+
+    assert (sent, found.job) == (2, jobs.task_id(due))
+    assert log.read_text().count("Retention: dropped") == 1
 
 
 def test_a_job_is_given_to_a_worker(

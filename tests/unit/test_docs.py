@@ -220,9 +220,10 @@ def test_every_key_has_a_bound() -> None:
 
 
 def key(method: str) -> str:
-    """The key as the page writes it: ID for what a run or a trace is called."""
+    """The key as the page writes it: ID for what a run, a trace, a rollout or a task is called."""
     made = getattr(Keys("-"), method)
-    arguments = {"name": "NAME", "run": "ID", "trace": "ID", "rollout": "ID", "provider": "PROVIDER", "at": "TIME"}
+    ids = dict.fromkeys(("run", "trace", "rollout", "task"), "ID")
+    arguments = {**ids, "name": "NAME", "provider": "PROVIDER", "at": "TIME"}
     return str(made(*(arguments[name] for name in inspect.signature(made).parameters))).removeprefix("-:")
 
 
