@@ -137,9 +137,10 @@ def test_a_worker_launches_what_beat_fires(
     start()
 
     firing = poll(lambda: kept.firings("nightly"))[-1]
+    run = poll(lambda: runs(base, firing).get("web-1"))  # its rollout starts it when the firing has been kept
 
     assert firing.outcome is Outcome.LAUNCHED
-    assert base.store.run(runs(base, firing)["web-1"]).trigger == f"schedule nightly, rollout {firing.rollout}"
+    assert base.store.run(run).trigger == f"schedule nightly, rollout {firing.rollout}"
 
 
 def test_beats_outlive_a_restart_of_redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start) -> None:

@@ -109,7 +109,7 @@ def test_beat_fires_the_schedule_of_the_fleet_file(compose: Compose) -> None:
 
     def fired() -> bool:
         words = ("run", "--rm", "-T", "stepmark", "stepmark", "show", "lost-2", "--json")
-        return '"schedule often"' in compose(*words, check=False).stdout
+        return '"schedule often, rollout r' in compose(*words, check=False).stdout
 
     poll(fired, seconds=60, every=1)
 
