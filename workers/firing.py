@@ -19,10 +19,10 @@ from redis.exceptions import LockError
 from tasks.jobs import JOBS
 from tasks.workflows.model import Queue
 from workers import jobs, readiness, runtime, verbs
-from workers.firingrecord import Due, Firing, Outcome
+from workers.firingrecord import SCHEDULED, Due, Firing, Outcome
 from workers.refusals import NotFoundError, RefusedError
 from workers.rolloutdraft import Claim, RolloutRequest
-from workers.rolloutrecord import SCHEDULED, RolloutStatus
+from workers.rolloutrecord import RolloutStatus
 from workers.rollouts import Rollouts
 from workers.runtime import Base
 from workers.schedule import BEGUN, FIRE, ScheduleRecord, Schedules

@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
+SCHEDULED = "schedule "
+"""The trigger of what a schedule begins: this, and its name."""
+
 
 @dataclass(frozen=True)
 class Due:

@@ -219,6 +219,15 @@ class Overviews:
         pairs = zip(rollouts, cast("list[list[str | None]]", pipe.execute()), strict=True)
         return {rollout: (int(left_out or 0), int(total)) for rollout, (left_out, total) in pairs if total}
 
+    def paused_rollouts(self) -> tuple[tuple[str, ...], ...]:
+        """Of each rollout that somebody or something has paused: its id, what began it, by whom it is paused, why."""
+        ids = sorted(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
+        pipe = self._client.pipeline(transaction=False)
+        for rollout in ids:
+            pipe.hmget(self._keys.rollout(rollout), ("status", "trigger", "changed_by", "reason"))
+        found = zip(ids, cast("list[list[str]]", pipe.execute()), strict=True)
+        return tuple((rollout, *more) for rollout, (status, *more) in found if status == "paused" and more[1])
+
     def correct(self, names: Sequence[str]) -> int:
         """Make the rows of these environments agree with their records; how many did not."""
         wrong = 0

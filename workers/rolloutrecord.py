@@ -12,11 +12,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from tasks.context import Options
 from tasks.errors import StepmarkError
 from workers import refusals
+from workers.firingrecord import SCHEDULED
 from workers.refusals import LackingError
 
 LEFT_OUT = "left-out"
-SCHEDULED = "schedule "
-"""The trigger of what a schedule began: this and its name."""
 
 
 class RolloutStatus(StrEnum):

@@ -14,7 +14,7 @@ from workers import connection
 from workers.cli import lazy, options, outlook, summary, wanted, words
 from workers.cli.outlook import Outlook
 from workers.cli.wanted import Wanted
-from workers.firingrecord import Firing
+from workers.firingrecord import SCHEDULED, Firing
 from workers.keys import Keys
 from workers.overview import Overview, Overviews
 
@@ -76,6 +76,7 @@ def status(
     else:
         _print(found, outlook.of(found, settings), asked, each=each)
         _tell_left_out(found, overviews)
+        _tell_paused(overviews)
     return 0
 
 
@@ -112,6 +113,13 @@ def _tell_left_out(found: Overview, overviews: Overviews) -> None:
     for firing in firings:
         for line in _left_out(firing, shown, counts.get(firing.rollout or "")):
             print(line, file=sys.stderr)
+
+
+def _tell_paused(overviews: Overviews) -> None:
+    """Which rollouts of schedules wait for an operator: firings after them are held up."""
+    for rollout, trigger, by, reason in overviews.paused_rollouts():
+        if trigger.startswith(SCHEDULED):
+            print(f"{trigger}: rollout {rollout} is paused by {by}: {reason or 'no reason given'}", file=sys.stderr)
 
 
 def _write(lines: Iterable[str]) -> None:

@@ -187,6 +187,22 @@ def test_run_of_some(stepmark: Stepmark, write: Write, base: Base) -> None:
     assert f"rollout {rollout} over 2" in stepmark("schedule", "show", "nightly").out
 
 
+def test_status_tells_of_a_rollout_that_is_paused(stepmark: Stepmark, write: Write, base: Base) -> None:
+    """Of a schedule, which nobody watches; not of what an operator has begun."""
+    path = write(OFTEN)
+    stepmark("schedule", "apply", path)
+    rollout = stepmark("schedule", "run", "often").out.split()[1]
+    stepmark("register", path, "--env", "web-1", "--canary", "1", "--detach", "--no-check")
+    before = stepmark("status").err
+    for which in (rollout, RolloutStore(base.client, base.keys).newest()):
+        stepmark("rollout", "pause", which, "--reason", "look at web-2")
+
+    said = stepmark("status")
+
+    assert (before, said.status) == ("", Exit.OK)
+    assert said.err == f"schedule often: rollout {rollout} is paused by {whoami()}: look at web-2\n"
+
+
 def test_run_where_workers_lack_something(
     stepmark: Stepmark, write: Write, base: Base, worker: Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
