@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
+# What a look for drift says of a host that the state knows, and of which no plan tells.
+STOPPED = "does not run"
+MISSING = "the provider has no such host"
+
 
 class State(StrEnum):
     """Where an environment is in its life."""

@@ -91,6 +91,7 @@ class RunRecord(_Record):
     retried, taken: how often the step was tried again by itself, and how often after its worker was lost.
     most: while it waits: how often at most it is tried, by the version that had it wait.
     earlier: what failed there before; before: the same of every step, by its index. read_at: by Redis.
+    origin_state: of its environment, when the run was launched.
     begun_at: when an operator had it begin, or go on; None: it has not begun.
     lease_until: None when no step runs. ending_seconds: after it, the tools of its worker may still be ending.
     """
@@ -124,6 +125,7 @@ class RunRecord(_Record):
     partial: bool = False
     user: str
     trigger: str
+    origin_state: State | None = None
     next: str | None = None
     completed: tuple[CompletedStep, ...] = ()
     earlier: tuple[EarlierAttempt, ...] = ()

@@ -12,6 +12,7 @@ from tasks import failure as failures
 from tasks.adapters import cloud_init, scratch, tofu, tofu_salvage
 from tasks.adapters.tofu import Difference
 from tasks.context import StepContext
+from tasks.environment import MISSING, STOPPED
 from tasks.facts import Facts
 from tasks.providers import registry
 from tasks.result import Drift, Ending, Result
@@ -70,6 +71,6 @@ def _at_the_provider(found: Difference, context: StepContext) -> Iterator[str]:
     except errors.CannotFindError:
         return
     if host is None:
-        yield f"{provider.resource}: the provider has no such host"
+        yield f"{provider.resource}: {MISSING}"
     elif host.stopped:
-        yield f"{provider.resource}: host {host.id} does not run"
+        yield f"{provider.resource}: host {host.id} {STOPPED}"

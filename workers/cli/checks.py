@@ -19,7 +19,7 @@ def lines(base: Base, record: EnvironmentRecord) -> list[str]:
     said = []
     if record.drift:
         said += [words.drift(record.drift), f"  seen last at {words.moment(record.drift.at)} by run {record.drift.run}"]
-        said += [f"  next: {words.MEND_DRIFT}"]
+        said += [f"  next: {words.mend_drift(record)}"]
     elif record.checked_at:
         said.append(f"no drift at {words.moment(record.checked_at)}")
     for check in latest(base, record.name)[:1]:

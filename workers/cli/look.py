@@ -16,6 +16,8 @@ from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
 
 _HISTORY = 10
+_NOT_SHOWN = {"token", "delivery", "execution", "names", "queues", "environment", "read_at", "completed", "before"}
+_NOT_SHOWN |= {"origin_state"}
 
 
 def show(environment: options.Environment, as_json: options.Json = False) -> int:
@@ -69,7 +71,7 @@ def run_shape(run: RunRecord | None) -> dict[str, Any] | None:
         return None
     kept = run.model_dump(
         mode="json",
-        exclude={"token", "delivery", "execution", "names", "queues", "environment", "read_at", "completed", "before"},
+        exclude=_NOT_SHOWN,
     )
     steps = {step.index: step.model_dump(mode="json") for step in run.completed}
     shown = [(steps.get(i) or _open(run, i)) | _before(run, i) for i in range(1, run.total + 1)]

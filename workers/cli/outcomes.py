@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tasks.errors import Kind
 from tasks.failure import RunStatus
 from workers.cli import output, words
 from workers.cli.reports import Exit, Report
@@ -18,6 +19,9 @@ from workers.records import DriftMark, EnvironmentRecord, RunRecord
 # More are summed up; and of those that went badly, so many are explained.
 _MOST_SHOWN = 50
 _MOST_EXPLAINED = 20
+_MOST_NAMED = 5
+# What a host that does not run looks like from here.
+_NOT_REACHED = (Kind.TIMEOUT, Kind.NETWORK_CONNECTIVITY)
 _WELL = {Exit.OK, Exit.DRIFTED}
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.LOST)
 
@@ -98,7 +102,13 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
         return
     if len(outcomes) <= _MOST_SHOWN:
         _show_each(outcomes, console)
-        return
+    else:
+        _show_bad(outcomes, console)
+    for line in _sequel(outcomes):
+        console.print(line, soft_wrap=True)
+
+
+def _show_bad(outcomes: Sequence[Outcome], console: Console) -> None:
     counts = Counter(outcome.word for outcome in outcomes)
     counted = ", ".join(f"{count} {word}" for word, count in counts.most_common())
     console.print(f"{len(outcomes)} environments: {counted}")
@@ -108,6 +118,19 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
     if len(bad) > _MOST_EXPLAINED:
         rest = "`stepmark status --state failed --all` lists those that failed"
         console.print(f"\nand {len(bad) - _MOST_EXPLAINED} more that did not go well: {rest}", soft_wrap=True)
+
+
+def _sequel(outcomes: Sequence[Outcome]) -> list[str]:
+    """What is to follow where hosts had been configured, and by these runs no longer count as that."""
+    names = [
+        each.environment for each in outcomes if each.record and each.run and words.to_configure(each.record, each.run)
+    ]
+    if not names:
+        return []
+    some = ", ".join(names[:_MOST_NAMED]) + (
+        f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    )
+    return ["", f"[bold]configured before, provisioned now: {some}[/]", "  next:    `stepmark configure`"]
 
 
 def _show_each(outcomes: Sequence[Outcome], console: Console) -> None:
@@ -134,12 +157,15 @@ def _explanation(outcome: Outcome) -> list[str]:
         lines = [f"{outcome.environment}: refused: {outcome.refusal.message}", f"  next:    {outcome.refusal.help}"]
     elif outcome.run and outcome.run.failure and not outcome.run.live:
         lines = words.failure_lines(outcome.run.failure)
+        if outcome.record and outcome.record.drift and outcome.run.failure.error_kind in _NOT_REACHED:
+            lines.append(f"  drift:   {words.drift(outcome.record.drift)}; {words.mend_drift(outcome.record)}")
     elif outcome.run and outcome.run.display is RunStatus.LOST:
         lost = f"its worker {outcome.run.worker} is not heard of any more"
         lines = [f"{outcome.environment}: lost at {words.place(outcome.run)}: {lost}"]
         lines.append(f"  next:    {words.advice(outcome.run)}")
-    elif outcome.drift:
-        lines = [f"{outcome.environment}: {words.drift(outcome.drift)}", f"  next:    {words.MEND_DRIFT}"]
+    elif outcome.drift and outcome.record:
+        lines = [f"{outcome.environment}: {words.drift(outcome.drift)}"]
+        lines.append(f"  next:    {words.mend_drift(outcome.record)}")
     elif outcome.run and outcome.wanted is RunStatus.CANCELLED and outcome.run.display is RunStatus.SUCCEEDED:
         lines = [f"{outcome.environment}: its run had ended before it could be cancelled"]
     elif outcome.run is None:

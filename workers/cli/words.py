@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from tasks.environment import State
+from tasks.environment import MISSING, STOPPED, State
 from tasks.failure import FailureContext, RunStatus
 from workers.overview import Sight, Standing
 
@@ -19,8 +20,10 @@ Run: TypeAlias = "RunRecord | Sight"
 _COLOURS = {"failed": "red", "lost": "red", "succeeded": "green", "running": "cyan"}
 _COLOURS |= dict.fromkeys(("cancelled", "waiting"), "yellow")
 _LOST = "nothing, while a worker lives (`stepmark worker list`): one goes on with it, or says why not"
+_ONCE_CONFIGURED = (State.CONFIGURED, State.CONFIGURE_FAILED)
 _GOOD_STATES = (State.CONFIGURED, State.PROVISIONED)
-MEND_DRIFT = "`stepmark provision --plan` shows what would be done, `stepmark provision` does it"
+_MEND = "`stepmark provision --plan` shows what would be done, {}"
+_ANEW = "`stepmark destroy {0}`, then `stepmark up --env {0}`"
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
@@ -94,6 +97,27 @@ def drift(mark: DriftMark) -> str:
     """Drift in one line."""
     counts = f"{mark.add} to add, {mark.change} to change, {mark.destroy} to destroy"
     return f"drifted since {moment(mark.since)}: {counts}: {mark.summary}"
+
+
+def mend_drift(record: EnvironmentRecord) -> str:
+    """What is to be done about an environment's drift: a plan mends neither a host that does not run nor one lost."""
+    summary = record.drift.summary if record.drift else ""
+    anew = _ANEW.format(record.name)
+    if MISSING in summary:
+        return f"see by hand; {anew}"
+    if STOPPED in summary and json.loads(record.spec)["provider"]["name"] == "sandbox":
+        return f"a sandbox host is not started again: {anew}"
+    if STOPPED in summary:
+        return "start it at the provider, then `stepmark drift` again"
+    if record.state in _ONCE_CONFIGURED:
+        return _MEND.format("`stepmark up` does it, and configures the host again")
+    return _MEND.format("`stepmark provision` does it")
+
+
+def to_configure(record: EnvironmentRecord, run: RunRecord) -> bool:
+    """Whether the run has made a host that had been configured one that is to be configured again."""
+    before = run.origin_state in _ONCE_CONFIGURED and run.status is RunStatus.SUCCEEDED
+    return before and record.state is State.PROVISIONED and record.last_run == run.run
 
 
 def began(record: Run) -> float:

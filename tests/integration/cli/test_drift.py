@@ -77,6 +77,19 @@ def test_a_look_that_failed_is_shown_until_the_next_one(
     assert "the last look" not in stepmark("show", "web-1").out
 
 
+def test_what_was_configured_before_is_to_be_configured_again(
+    stepmark: Stepmark, fleet: Fleet, worker: Worker[bytes]
+) -> None:
+    assert "configured before" not in stepmark("up", fleet(web_1={})).out
+
+    drifted = stepmark("drift", fleet(web_1={"drift": SUMMARY})).out
+    again = stepmark("register", fleet(web_1={})).out
+
+    assert "`stepmark up` does it, and configures the host again" in drifted
+    assert again.splitlines()[-2:] == ["configured before, provisioned now: web-1", "  next:    `stepmark configure`"]
+    assert "configured before" not in stepmark("configure", fleet(web_1={})).out
+
+
 def test_an_environment_without_a_host_is_refused(stepmark: Stepmark, fleet: Fleet, worker: Worker[bytes]) -> None:
     said = stepmark("drift", fleet(web_1={}))
 

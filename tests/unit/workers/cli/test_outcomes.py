@@ -180,6 +180,32 @@ def test_drift_is_shown_with_what_to_do_about_it() -> None:
         "web-6        configured (drifted)  provision 2/2    succeeded  1m",
         "",
         "web-5: drifted since 1970-01-01 00:01:30Z: 1 to add, 0 to change, 0 to destroy: hcloud_server.host: create",
-        "  next:    `stepmark provision --plan` shows what would be done, `stepmark provision` does it",
+        "  next:    `stepmark provision --plan` shows what would be done, `stepmark up` does it, and configures the "
+        "host again",
     ]
     assert DRIFTED.shape()["drift"] == MARK.model_dump(mode="json")
+
+
+def shown(*found: Outcome) -> list[str]:
+    console = Console(file=io.StringIO(), width=200)
+    outcomes.show(found, console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_a_host_that_was_configured_is_to_be_configured_again() -> None:
+    provisioned = record("web-1", State.PROVISIONED)
+    again = Outcome("web-1", provisioned, run(origin_state="configured"), None)
+    new = Outcome("web-1", provisioned, run(origin_state="created"), None)
+
+    assert shown(again)[-2:] == ["configured before, provisioned now: web-1", "  next:    `stepmark configure`"]
+    assert "configured before, provisioned now: web-1, web-1, web-1, web-1, web-1 and 46 more" in shown(*[again] * 51)
+    assert len(shown(new)) == 2
+
+
+def test_a_host_that_is_not_reached_may_have_been_known_not_to_run() -> None:
+    mark = MARK.model_copy(update={"summary": "hcloud_server.host: host web-2 does not run"})
+    known = record("web-2").model_copy(update={"drift": mark, "spec": '{"provider": {"name": "hetzner"}}'})
+    drifted = Outcome("web-2", known, failed(), None)
+
+    assert shown(drifted)[-1].startswith("  drift:   drifted since 1970-01-01 00:01:30Z: 1 to add")
+    assert shown(drifted)[-1].endswith("does not run; start it at the provider, then `stepmark drift` again")
