@@ -51,6 +51,8 @@ def _of_run(name: str, kept: Run | None, shown: Run | None) -> Iterator[str]:
     for field in _SAME:
         if getattr(kept, field) != getattr(shown, field) and not (field == "lease_until" and kept.display == "running"):
             yield f"{name}: {field} is {getattr(kept, field)!r}, shown {getattr(shown, field)!r}"
+    if getattr(shown, "queue", "") != (kept.queue if kept.status == "queued" else ""):
+        yield f"{name}: its queue is {kept.queue!r}, shown {shown!r}"
     for field in _EMPTY:
         if (getattr(kept, field) or None) != (getattr(shown, field) or None):
             yield f"{name}: {field} is {getattr(kept, field)!r}, shown {getattr(shown, field)!r}"

@@ -33,6 +33,7 @@ class Row(NamedTuple):
 
     run: the live one, else the last one that can be resumed. status: as shown, `lost` too.
     execution: of the step that runs. kind: of the run's failure. again: of the last attempt of its step before.
+    queue: in which it waits, if it is queued.
     """
 
     environment: str
@@ -66,6 +67,7 @@ class Row(NamedTuple):
     run_schema: str
     drifted: str
     begun_at: str
+    queue: str
 
 
 _FIELDS = len(Row._fields) - 1
@@ -75,6 +77,7 @@ _FIELDS = len(Row._fields) - 1
 class Sight:
     """A run as it is seen from afar: what a row says of it, under the names that `RunRecord` has for it.
 
+    queue: in which it waits; empty: in none, or another version has written the row.
     told: what its failure or its last step has said, where that was heard of.
     """
 
@@ -104,6 +107,7 @@ class Sight:
     again: str
     lease_until: float | None
     read_at: float
+    queue: str = ""
     told: str = ""
 
     @property
@@ -136,7 +140,7 @@ class Overview:
     """A look at the fleet, or at the environments that were asked for. at: Unix seconds, by Redis.
 
     lapsed: executions whose lease has lapsed, and when. workers: how many live. paused: the pause that all is in, as
-    JSON, or empty. firings: the last one of each schedule, as JSON.
+    JSON, or empty. firings: the last one of each schedule, as JSON. queues: of which a worker takes steps.
     """
 
     at: float
@@ -145,6 +149,7 @@ class Overview:
     workers: int
     paused: str
     firings: tuple[str, ...]
+    queues: frozenset[str]
 
     def sight(self, row: Row, told: str = "") -> Sight | None:
         """The run in a row; None: there is none, or another version keeps it in another way."""
@@ -177,6 +182,7 @@ class Overview:
             again=row.again,
             lease_until=self.lapsed.get(row.execution),
             read_at=self.at,
+            queue=row.queue,
             told=told,
         )
 
@@ -261,11 +267,12 @@ class Overviews:
         """How many environments there are, and what the overview says."""
         keys = self._keys
         places = (keys.overview(), keys.environments(), keys.leases(), keys.workers(), keys.paused(), keys.schedules())
-        at, count, rows, good, lapsed, workers, paused, firings = self._read(places, SILENT_SECONDS, *names)
+        at, count, rows, good, lapsed, workers, paused, firings, served = self._read(places, SILENT_SECONDS, *names)
         leases = set(good.split("\n"))
         found = tuple(_row(name, text, leases) for name, text in _pairs(rows.split("\n")) if text)
         since = {execution: float(until) for execution, until in _pairs(lapsed.split("\n"))}
-        return count, Overview(float(at), found, since, workers, paused, tuple(firings))
+        queues = frozenset(queue for each in served for queue in json.loads(each))
+        return count, Overview(float(at), found, since, workers, paused, tuple(firings), queues)
 
 
 def _row(name: str, text: str, leases: set[str]) -> Row:

@@ -16,17 +16,22 @@ if TYPE_CHECKING:
     from workers.records import RunRecord
     from workers.runtime import Base
 
+_START = "start one: `stepmark worker`"
+_TAKE = "start one (`stepmark worker`), or have a drained one take steps again (`stepmark worker drain NAME --off`)"
+
 
 @dataclass(frozen=True)
 class Outlook:
     """How things are for all runs.
 
     paused: None means that steps start. workers: whether any lives. takeover_seconds: after a lease has lapsed.
+    queues: of which a worker takes steps; None: nobody has looked.
     """
 
     paused: Pause | None = None
     workers: bool = True
     takeover_seconds: float = 0.0
+    queues: frozenset[str] | None = None
 
     def note(self, record: Run, *, last: bool = True) -> str:
         """What is to be said of a run beside its place and status; empty: nothing.
@@ -45,6 +50,8 @@ class Outlook:
         """What is to be done about it; empty: nothing."""
         if record.display is RunStatus.LOST and not self.workers:
             return "start one (`stepmark worker`): it goes on with the run, or says why not"
+        if record.display is RunStatus.QUEUED and not self.paused and self.unserved(record.queue):
+            return _TAKE if self.workers else _START
         return advice(record)
 
     def brief(self, record: Run) -> str:
@@ -56,9 +63,15 @@ class Outlook:
                 return self._takeover(record)
             case RunStatus.QUEUED if self.paused:
                 return "all is paused"
+            case RunStatus.QUEUED if self.unserved(record.queue):
+                return f"no worker takes steps of `{record.queue}`"
             case RunStatus.QUEUED | RunStatus.RUNNING if record.again:
                 return f"again, after {record.again}"
         return record.kind
+
+    def unserved(self, queue: str) -> bool:
+        """Whether it is known that no worker takes steps of the queue."""
+        return self.queues is not None and bool(queue) and queue not in self.queues
 
     def _next_attempt(self, record: Run) -> str:
         tried = record.taken if record.kind == Kind.WORKER_LOST else record.retried
@@ -80,7 +93,7 @@ class Outlook:
 def of(found: Overview, settings: Settings) -> Outlook:
     """How things are, by a look at the fleet."""
     paused = Pause.model_validate_json(found.paused) if found.paused else None
-    return Outlook(paused, bool(found.workers), settings.takeover_seconds)
+    return Outlook(paused, bool(found.workers), settings.takeover_seconds, found.queues)
 
 
 def read(base: Base) -> Outlook:

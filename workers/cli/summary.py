@@ -20,7 +20,7 @@ _EYES = ("lost", "failed", "waiting", "drifted", "partial")
 def lines(found: Overview, around: Outlook) -> Iterator[str]:
     """The summary, line by line."""
     yield from _counts(found.rows)
-    yield from _under_way(found)
+    yield from _under_way(found, around)
     yield from _failures(found.rows)
     yield from _eyes(found, around)
 
@@ -51,7 +51,7 @@ def _place(row: Row) -> str:
     return f"{row.workflow} {row.step_index}/{row.total} {row.step}"
 
 
-def _under_way(found: Overview) -> Iterator[str]:
+def _under_way(found: Overview, around: Outlook) -> Iterator[str]:
     """How many runs are at which step, and for how long the one has been there that came first."""
     live = [row for row in found.rows if row.status in _LIVE]
     if not live:
@@ -71,6 +71,9 @@ def _under_way(found: Overview) -> Iterator[str]:
     if queued:
         row = min(queued, key=_due_at)
         yield f"queued longest: {row.environment} for {words.span(found.at - _due_at(row))} at {_place(row)}"
+    for queue, count in Counter(row.queue for row in queued).items():
+        if around.unserved(queue) and not around.paused:
+            yield f"no worker takes steps of `{queue}`: {count} wait; `stepmark worker list` says who lives"
 
 
 def _due_at(row: Row) -> float:

@@ -11,8 +11,9 @@ local function row_of(environment)
   local last, live = table.remove(known), table.remove(known)
   local run = prefix .. 'run:' .. ((live and live ~= '') and live or last or '')
   local place = redis.call('HMGET', run, 'run', 'epoch', 'workflow', 'index', 'total', 'step', 'status', 'attempt', 'partial', 'execution',
-    'worker', 'due_at', 'step_started_at', 'started_at', 'created_at', 'ended_at', 'ending_seconds', 'next', 'most', 'begun_at', 'schema', 'failure')
+    'worker', 'due_at', 'step_started_at', 'started_at', 'created_at', 'ended_at', 'ending_seconds', 'next', 'most', 'begun_at', 'queues', 'schema', 'failure')
   local failure, schema, index = table.remove(place) or '', table.remove(place) or '', place[4] or ''
+  local queues = table.remove(place) or ''
   local begun_at = table.remove(place) or ''
   local counts = redis.call('HMGET', run, 'retried:' .. index, 'taken:' .. index, 'earlier:' .. index)
   local earlier = counts[3] and cjson.decode(counts[3]) or {}
@@ -26,6 +27,8 @@ local function row_of(environment)
   row[28] = schema
   row[29] = (known[5] and known[5] ~= '') and '1' or ''
   row[30] = begun_at
+  -- In which queue it waits; of the others nobody asks.
+  row[31] = place[7] == 'queued' and queues ~= '' and cjson.decode(queues)[tonumber(index) or 1] or ''
   return prefix .. 'overview', name, table.concat(row, '\t')
 end
 

@@ -101,3 +101,21 @@ def test_without_a_command_of_its_own_worker_starts_some(
     assert stepmark("worker", *words).status == 0
     assert [list(each) for each in started] == [["wait"]]
     assert "".join(started[0]["wait"][-2:]) in ("-c7", "INFO-c7")
+
+
+def test_a_run_that_nobody_can_take_says_so(
+    base: Base, stepmark: Stepmark, launcher: Launcher, start_worker: StartWorker
+) -> None:
+    start_worker()
+    poll(lambda: names(stepmark, "ready"))
+    stepmark("worker", "drain", "--all")
+    poll(lambda: names(stepmark, "drained"))
+    run = launcher.launch(request(spec())).run
+
+    assert "no worker takes steps of `tools`" in " ".join(stepmark("status", "--all").out.split())
+    shown = stepmark("show", "web-1").out
+    assert "now: no worker takes steps of `tools`" in shown
+    assert "next: start one (`stepmark worker`), or have a drained one take steps again" in shown
+    stepmark("worker", "drain", "--all", "--off")
+    ended(base, run)
+    assert "no worker takes" not in stepmark("status", "--all").out

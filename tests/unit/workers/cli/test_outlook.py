@@ -16,6 +16,7 @@ from workers.records import RunRecord
 NAMES = tuple(step.name for step in WORKFLOWS["provision"].steps)
 PAUSED = Pause(by="ann@desk", reason="", at=0.0)
 AROUND = Outlook(takeover_seconds=11.0)
+UNSERVED = Outlook(queues=frozenset({"wait"}))
 BEFORE = EarlierAttempt(attempt=1, at=1.0, kind=Kind.QUOTA, summary="too many", trace_id="t")
 
 
@@ -71,6 +72,8 @@ LOST = at_step(RunStatus.RUNNING, worker="w1", lease_until=195.0)
         ),
         (AROUND, failed(), "timeout", "timeout: too slow"),
         (AROUND, at_step(RunStatus.QUEUED), "", ""),
+        (Outlook(queues=frozenset({"tools"})), at_step(RunStatus.QUEUED), "", ""),
+        (UNSERVED, at_step(RunStatus.QUEUED), "no worker takes steps of `tools`", "no worker takes steps of `tools`"),
         (Outlook(PAUSED), at_step(RunStatus.QUEUED), "all is paused", "all is paused"),
         (
             AROUND,
@@ -82,6 +85,21 @@ LOST = at_step(RunStatus.RUNNING, worker="w1", lease_until=195.0)
 )
 def test_note(around: Outlook, record: RunRecord, brief: str, note: str) -> None:
     assert (around.brief(record), around.note(record)) == (brief, note)
+
+
+@pytest.mark.parametrize(
+    ("around", "advice"),
+    [
+        (AROUND, ""),
+        (UNSERVED, "start one (`stepmark worker`), or have a drained one"),
+        (Outlook(workers=False, queues=frozenset()), "start one: `stepmark worker`"),
+        (Outlook(PAUSED, queues=frozenset()), ""),
+    ],
+)
+def test_what_to_do_about_a_run_that_nobody_can_take(around: Outlook, advice: str) -> None:
+    said = around.advice(at_step(RunStatus.QUEUED))
+
+    assert said.startswith(advice) if advice else not said
 
 
 def test_who_paused() -> None:

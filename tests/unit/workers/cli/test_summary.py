@@ -21,9 +21,9 @@ def row(number: int, state: str, status: str = "", **more: str) -> Row:
     return Row(**(dict.fromkeys(Row._fields, "") | values | more))
 
 
-def said(*rows: Row) -> list[str]:
-    found = Overview(AT, rows, {"r9.1.2.1": 990.0}, 1, "", ())
-    return list(summary.lines(found, AROUND))
+def said(*rows: Row, around: Outlook = AROUND) -> list[str]:
+    found = Overview(AT, rows, {"r9.1.2.1": 990.0}, 1, "", (), frozenset())
+    return list(summary.lines(found, around))
 
 
 def test_a_fleet_at_rest_is_two_lines() -> None:
@@ -73,3 +73,12 @@ def test_it_stays_on_one_screen_and_says_how_many_more_there_are() -> None:
     assert "and 3800 failures at 38 other places" in lines
     assert lines[-1].startswith("and 4980 failed: `stepmark status --state failed --all`")
     assert [line.split()[0] for line in lines[-21:-1]] == [f"web-{number}" for number in range(4999, 4979, -1)]
+
+
+def test_runs_that_nobody_can_take_are_counted() -> None:
+    rows = [row(number, "provisioning", "queued", queue=("tools", "wait")[number % 2]) for number in range(5)]
+
+    lines = said(*rows, around=Outlook(queues=frozenset({"wait"})))
+
+    assert "no worker takes steps of `tools`: 3 wait; `stepmark worker list` says who lives" in lines
+    assert not [line for line in lines if "`wait`" in line]

@@ -31,7 +31,7 @@ def look(asked: Wanted) -> list[str]:
     def declared(names: Sequence[str]) -> Mapping[str, Any]:
         return {name: SPECS[name] for name in names if name in SPECS}
 
-    overviews = SimpleNamespace(read=lambda _: Overview(AT, ROWS, {}, 1, "", ()), declared=declared)
+    overviews = SimpleNamespace(read=lambda _: Overview(AT, ROWS, {}, 1, "", (), frozenset()), declared=declared)
     return [found.environment for found in asked.look(overviews).rows]  # type: ignore[arg-type]
 
 
