@@ -75,8 +75,9 @@ def status(
         lazy.module("fleet").emit(found)
     else:
         _print(found, outlook.of(found, settings), asked, each=each)
-        _tell_left_out(found, overviews)
-        _tell_paused(overviews)
+        _tell_left_out(found, overviews, everything=asked.everything)
+        if asked.everything:
+            _tell_paused(overviews)
     return 0
 
 
@@ -105,13 +106,16 @@ def _print(found: Overview, around: Outlook, asked: Wanted, *, each: bool) -> No
         print("No environment is as you asked.", file=sys.stderr)
 
 
-def _tell_left_out(found: Overview, overviews: Overviews) -> None:
-    """What the last firings of schedules did not launch: nobody was there to be told."""
+def _tell_left_out(found: Overview, overviews: Overviews, *, everything: bool) -> None:
+    """What the last firings of schedules did not launch, if nobody was there to be told.
+
+    Of the whole fleet where all of it is shown; else only of the environments that are.
+    """
     shown = {row.environment for row in found.rows}
-    firings = [Firing.model_validate_json(text) for text in found.firings]
-    counts = overviews.left_out([firing.rollout for firing in firings if firing.rollout])
+    firings = [firing for firing in map(Firing.model_validate_json, found.firings) if not firing.by]
+    counts = overviews.left_out([firing.rollout for firing in firings if firing.rollout]) if everything else {}
     for firing in firings:
-        for line in _left_out(firing, shown, counts.get(firing.rollout or "")):
+        for line in _left_out(firing, None if everything else shown, counts.get(firing.rollout or "")):
             print(line, file=sys.stderr)
 
 
@@ -126,10 +130,13 @@ def _write(lines: Iterable[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
-def _left_out(firing: Firing, shown: set[str], counts: tuple[int, int] | None) -> list[str]:
-    """counts: how many environments its rollout has left out, and of how many; None: nobody knows any more."""
+def _left_out(firing: Firing, shown: set[str] | None, counts: tuple[int, int] | None) -> list[str]:
+    """shown: None: all.
+
+    counts: how many environments its rollout has left out, and of how many; None: nobody knows, or is to be told.
+    """
     left_out = ({"everything": firing.reason} if firing.reason else {}) | dict(firing.left_out)
-    names = [name for name in left_out if name in shown or firing.reason or not shown]
+    names = [name for name in left_out if shown is None or name in shown]
     at = words.moment(firing.fired_at)
     what = f"schedule {firing.schedule} left out"
     said = [f"{what} {name} at {at}: {left_out[name]}" for name in names[:_MOST_LEFT_OUT]]

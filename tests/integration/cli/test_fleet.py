@@ -99,6 +99,24 @@ def test_what_schedules_have_left_out_is_bounded(many: None, stepmark: Stepmark,
     assert lines[-1] == "schedule nightly left out 55 more at 1970-01-01 00:00:00Z"
 
 
+def test_what_a_schedule_has_left_out_stands_where_it_matters(many: None, stepmark: Stepmark, base: Base) -> None:
+    """Under all of the fleet, or under what was left out; and not where somebody was told at once."""
+    firing = Firing(schedule="nightly", at=0.0, fired_at=0.0, outcome=Outcome.LEFT_OUT, left_out={"web-01": "busy"})
+    refused = firing.model_copy(update={"schedule": "often", "left_out": {}, "reason": "paused by me@here"})
+    asked = refused.model_copy(update={"schedule": "seldom", "by": "me@here"})
+    for each in (firing, refused, asked):
+        base.client.sadd(base.keys.schedules(), each.schedule)
+        base.client.lpush(base.keys.schedule_firings(each.schedule), each.model_dump_json())
+    busy = "schedule nightly left out web-01 at 1970-01-01 00:00:00Z: busy"
+
+    assert stepmark("status").err.splitlines() == [
+        busy,
+        "schedule often left out everything at 1970-01-01 00:00:00Z: paused by me@here",
+    ]
+    assert stepmark("status", "web-01").err.splitlines() == [busy]
+    assert stepmark("status", "web-02").err == ""
+
+
 def test_a_pause_is_said_above(many: None, stepmark: Stepmark) -> None:
     stepmark("pause", "--reason", "an outage")
 
