@@ -22,7 +22,7 @@ class Sandbox(Model):
     directory: Path | None = Field(
         default=None, description="Where hosts are kept on the worker's machine; unset: in the worker's data directory."
     )
-    ssh_port: int = Field(default=2222, ge=1, le=65535, description="The port that it answers SSH on.")
+    ssh_port: int = Field(default=2222, ge=1, le=65535, description="The port that it answers SSH on; not `ssh.port`.")
     cloud_init: bool = Field(
         default=True,
         description="Whether a light host has cloud-init; without, only the basics of its user data are done.",
