@@ -171,7 +171,8 @@ class Launcher:
         if waits or record.display in (RunStatus.RUNNING, RunStatus.WAITING):
             raise busy(record, silent_seconds=record.silent_seconds(self._base.settings.lease_seconds))
         if quiet := restarts.quiet_seconds(self._base):
-            raise busy(record, quiet)
+            advice = f"{restarts.WHY}; try again in {quiet:.0f} s"
+            raise BusyError(str(busy(record)), advice, record.environment, record.run)
         answer = callbacks.settle(self._base, record)
         if answer[0] == "held":
             raise busy(record, float(answer[1]))
@@ -186,8 +187,9 @@ class Launcher:
             advice = f"its last worker's tools may still be ending; try again in {float(detail):.0f} s"
             raise HeldError(f"environment {environment} is held", advice, float(detail))
         if what == "state":
-            whose = "the last run of" if detail in set(RunStatus) else "environment"
-            raise RefusedError(f"{whose} {environment} is {detail}", _ADVICE.get(detail, "see `stepmark show`"))
+            said = _OF_RUN.get(detail)
+            problem = f"the last run of {environment} {said}" if said else f"environment {environment} is {detail}"
+            raise RefusedError(problem, _ADVICE.get(detail, "see `stepmark show`"))
         if what == "provider":
             advice = "destroy it first, or put the provider back in the fleet file"
             raise RefusedError(f"environment {environment} has a host of provider {detail}", advice)
@@ -278,6 +280,10 @@ def _run_fields(run: str, workflow: Workflow, environment: EnvironmentSpec) -> d
     }
 
 
+_OF_RUN = {
+    **{status.value: f"is {status}" for status in RunStatus},
+    RunStatus.SUCCEEDED.value: "has succeeded",
+}
 _ADVICE = {
     "moved": "a host of an environment that was renamed goes by this name at its provider: choose another one",
     "created": "provision or register it first: `stepmark up`",

@@ -6,6 +6,11 @@ from typing import cast
 
 from workers.runtime import Base
 
+WHY = (
+    "for a lease nobody has watched over the runs, or Redis came back just now: its worker has that long to be heard of"
+)
+"""Why nothing may be taken over yet."""
+
 
 def quiet_seconds(base: Base) -> float:
     """For how long nothing may be taken over, tried again or sent again yet. 0: it may.

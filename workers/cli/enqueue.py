@@ -84,10 +84,11 @@ class Enqueued:
                 output.err().print(escape(f"{error}: {error.advice}"))
                 time.sleep(error.seconds + 0.5)
             except BusyError as error:
-                seconds = self._held_seconds(self._base.store.run(error.run))
-                if seconds is None:
+                holder = self._base.store.run(error.run)
+                if holder.display is not RunStatus.LOST:
                     raise
-                output.err().print(escape(f"{error}; its worker is lost: trying again in {seconds:.0f} s"))
+                seconds, why = self._held(holder)
+                output.err().print(escape(f"{error}; {why}: trying again in {seconds:.0f} s"))
                 self._wait_for(error.run, seconds)
         return start()
 
@@ -97,11 +98,11 @@ class Enqueued:
         while time.monotonic() < end and self._base.store.run(run).display is RunStatus.LOST:
             time.sleep(_LOOK_SECONDS)
 
-    def _held_seconds(self, holder: RunRecord) -> float | None:
-        if holder.display is not RunStatus.LOST:
-            return None
-        left = holder.free_at(self._base.settings.takeover_seconds) - holder.read_at
-        return max(left, restarts.quiet_seconds(self._base), 0.0) + 0.5
+    def _held(self, holder: RunRecord) -> tuple[float, str]:
+        """For how many seconds a lost run is not settled yet, and why."""
+        left = max(holder.free_at(self._base.settings.takeover_seconds) - holder.read_at, 0.0)
+        quiet = restarts.quiet_seconds(self._base)
+        return max(left, quiet) + 0.5, restarts.WHY if quiet > left else "its worker is lost"
 
     def _outcomes(self) -> tuple[Outcome, ...]:
         names = tuple(self._starts)

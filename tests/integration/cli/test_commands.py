@@ -11,6 +11,7 @@ import pytest
 
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import StartWorker, ended
+from workers import restarts
 from workers.cli import connect, options, watch
 from workers.cli.progress import View
 from workers.cli.reports import Exit
@@ -145,6 +146,7 @@ def test_what_the_state_refuses(stepmark: Stepmark, fleet: Fleet, worker: Worker
     assert configured.status == Exit.REFUSED
     assert [each["error"]["kind"] for each in configured.json["environments"]] == ["refused", "refused"]
     assert resumed.status == Exit.REFUSED
+    assert "the last run of web-1 has succeeded" in resumed.out
     assert "there is nothing to go on with" in resumed.out
     assert mixed.status == Exit.PARTLY
     assert "web-2: refused: environment web-2 is created" in mixed.out
@@ -257,6 +259,21 @@ def test_a_lost_run_is_shown_as_lost_and_resumed(
     assert "register 3/3 cloud-init-wait  lost" in status.out
     assert resumed.status == Exit.OK
     assert connect.last_run(base, base.store.environment("web-1")).epoch == 2
+
+
+def test_a_lost_run_that_nobody_watched_over_waits_for_its_worker_and_says_so(
+    stepmark: Stepmark, fleet: Fleet, start_worker: StartWorker, base: Base
+) -> None:
+    """From the first look on, for the length of a lease: its own has lapsed long ago."""
+    start_worker()
+    stepmark("register", fleet(web_1={"fail": "cloudinit.wait", "how": "kill-worker"}), "--json")
+    run = base.store.environment("web-1").run
+    base.client.hset(base.keys.server(), "seen", base.now() - 100)
+
+    said = stepmark("resume", "web-1", "--detach")
+
+    assert (said.status, said.out) == (Exit.OK, f"web-1 {run}\n")
+    assert f"{restarts.WHY}: trying again in" in " ".join(said.err.split())
 
 
 def test_destroy_asks(stepmark: Stepmark, fleet: Fleet, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
