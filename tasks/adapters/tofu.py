@@ -178,12 +178,13 @@ def output(folder: Folder) -> InstanceInfo:
     """
     ensure_init(folder)
     outcome = tofu_folder.run(folder, "output", "-no-color", "-json", quiet=True)
+    whose = f"{tofu_folder.program(folder.binary)} output"
     try:
         return InstanceInfo.model_validate(json.loads(outcome.completed.stdout)["instance_info"]["value"])
     except KeyError as error:
-        raise errors.InfrastructureError("tofu output: the state has no output `instance_info`") from error
+        raise errors.InfrastructureError(f"{whose}: the state has no output `instance_info`") from error
     except (ValidationError, ValueError, TypeError) as error:
-        problem = f"tofu output: instance_info is not as it must be: {_first_line(error)}"
+        problem = f"{whose}: instance_info is not as it must be: {_first_line(error)}"
         raise errors.InfrastructureError(folder.session.redact(problem)) from error
 
 

@@ -59,8 +59,13 @@ class Outcome:
         argv, status = self.completed.command.argv, self.completed.exit_status
         verb = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
         reason = diagnostic.line if diagnostic else f"it ended with {status} and said nothing"
-        summary = self.session.redact(" ".join(f"tofu {verb}: {reason}".split()))
+        summary = self.session.redact(" ".join(f"{program(argv[0])} {verb}: {reason}".split()))
         return kind(summary, shlex.join(argv), status, self.tail)
+
+
+def program(binary: str) -> str:
+    """What a program is called, for people: `tofu` or `terraform`."""
+    return Path(binary).name
 
 
 def open_folder(
@@ -140,7 +145,8 @@ def downloading(folder: Folder) -> Iterator[None]:
     with (folder.data / "tofu-plugins.lock").open("w") as file:
         while not _locked(file.fileno()):
             if time.monotonic() >= folder.session.deadline:
-                raise errors.DeadlineError("tofu init: another one on this worker held the plugin cache for too long")
+                whose = f"{program(folder.binary)} init"
+                raise errors.DeadlineError(f"{whose}: another one on this worker held the plugin cache for too long")
             folder.session.lifeline.wait(_LOCK_POLL_SECONDS)
         yield
 

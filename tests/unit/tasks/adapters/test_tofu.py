@@ -156,6 +156,13 @@ def test_another_binary_needs_another_init(bench: Bench) -> None:
     assert [text.split()[:2] for text in bench.commands.texts] == [["terraform", "init"], ["terraform", "validate"]]
 
 
+def test_messages_name_the_program_that_runs(bench: Bench) -> None:
+    bench.commands.script["terraform"] = answer("apply-stale")
+
+    with pytest.raises(errors.InfrastructureError, match=r"^terraform init: Saved plan is stale"):
+        tofu.validate(replace(bench.folder, binary="/opt/terraform"))
+
+
 def test_an_init_that_failed_is_not_believed(bench: Bench) -> None:
     bench.write("main.tf", "# newer\n")
     bench.commands.script["tofu init"] = answer("init-provider-missing")
