@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasks import errors
 from tasks.adapters import process, ssh_outcomes
+from tasks.adapters.ssh_outcomes import Outcome
 
 SUMMARY_CHARACTERS = 400
 
@@ -75,6 +76,8 @@ class _Failure:
         kind = ssh_outcomes.ERRORS[attempt.outcome]
         # What SSH does not explain is still no command that failed: none was run.
         kind = errors.NetworkError if kind is errors.RemoteCommandError else kind
+        if attempt.outcome is Outcome.AUTHENTICATION:
+            return self.tool(kind, f"the host refuses the login: {attempt.detail}")
         return self.tool(kind, f"the host cannot be reached: {attempt.outcome}: {attempt.detail}")
 
     def task(self, event: Event) -> errors.StepmarkError:

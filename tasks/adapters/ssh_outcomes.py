@@ -48,6 +48,7 @@ ERRORS: Mapping[Outcome, type[errors.ToolError]] = {
 _MESSAGES = (
     (Outcome.HOST_KEY_CHANGED, r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed"),
     (Outcome.AUTHENTICATION, r"^Load key \"|^no such identity: |sign_and_send_pubkey: "),
+    (Outcome.AUTHENTICATION, r"private key .* contents do not match public"),
     (Outcome.AUTHENTICATION, r"^[^:\s]+@\S+: Permission denied|Too many authentication failures"),
     (Outcome.DNS, r"^ssh: Could not resolve hostname "),
     (Outcome.REFUSED, r"^ssh: connect to host .*: Connection refused"),
