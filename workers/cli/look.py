@@ -16,6 +16,9 @@ from workers.records import EnvironmentRecord, RunRecord
 from workers.runtime import Base
 
 _HISTORY = 10
+# How long a line about an attempt is at most, and how much of its reason is left however narrow the terminal.
+_LINE = 160
+_LEAST = 30
 _NOT_SHOWN = {"token", "delivery", "execution", "names", "queues", "environment", "read_at", "completed", "before"}
 _NOT_SHOWN |= {"origin_state"}
 
@@ -147,10 +150,19 @@ def _print_run(console: Console, run: RunRecord, around: Outlook) -> None:
 
 
 def _print_attempts(console: Console, earlier: Sequence[EarlierAttempt]) -> None:
-    """The attempts of a step before the present one, or before the one that went well."""
+    """The attempts of a step before the present one, or before the one that went well; a line each."""
+    said = ""
     for each in earlier:
-        what = f"attempt {each.attempt}: {each.kind.value}: {each.summary}  (stepmark trace {each.trace_id})"
-        console.print(escape(f"      {what}"), soft_wrap=True, style="dim")
+        why = f"{each.kind.value}: {each.summary}"
+        begin, end = f"      attempt {each.attempt}: ", f"  (stepmark trace {each.trace_id})"
+        room = (min(console.width, _LINE) if console.is_terminal else _LINE) - len(begin) - len(end)
+        text = "the same" if why == said else _cut(why, max(room, _LEAST))
+        console.print(escape(f"{begin}{text}{end}"), soft_wrap=True, style="dim")
+        said = why
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def _print_history(console: Console, runs: list[RunRecord]) -> None:
