@@ -110,7 +110,7 @@ class Launcher:
         if record.live:
             self._settle(record)
         options = "" if wish.options is None else json.dumps(dataclasses.asdict(wish.options))
-        content = self._content(wish.spec, user, f"resume by {user}") | {
+        content = self._content(wish.spec, user, f"{'skip' if wish.skip else 'resume'} by {user}") | {
             "environment": record.environment,
             "revision": "",
             "rollout": _rollout(wish.rollout, wish.spec),

@@ -251,6 +251,10 @@ def lost_line(record: Run, outlook: Outlook) -> str:
 def _happened(fields: News) -> str:
     note = f": {fields['note']}" if fields.get("note") else ""
     match fields["event"]:
+        case "resumed" if fields.get("trigger", "").startswith("skip by "):
+            return f"its step is left out by {fields['user']}"
+        case "step-started" if fields.get("left_out"):
+            return "is left out"
         case "launched" | "resumed":
             return f"{fields['event']} by {fields['user']}"
         case "step-started":

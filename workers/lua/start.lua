@@ -67,6 +67,7 @@ if tonumber(its.due_number) > (tonumber(redis.call('HGET', queues, 'seen:' .. qu
   redis.call('HSET', queues, 'seen:' .. queue, its.due_number, 'seen_at:' .. queue, its.due_at)
 end
 
-event(run, run_events, 'step-started', at, {'worker', worker})
+local left_out = its['skip:' .. index]
+event(run, run_events, 'step-started', at, left_out ~= '' and {'worker', worker, 'left_out', left_out} or {'worker', worker})
 show(environment)
 return words(execution, attempt, at)

@@ -172,6 +172,9 @@ def test_skip_leaves_the_failed_step_out_and_says_who_and_why(
     assert said.status == Exit.OK
     assert (run.completed[-1].ending, run.completed[-1].note) == ("skipped", f"skipped by {whoami()}: it has none")
     assert steps_log.read_text().count("cloudinit.wait") == 1
+    assert run.trigger == f"skip by {whoami()}"
+    assert f"register 3/3 cloud-init-wait: its step is left out by {whoami()}" in said.err
+    assert "register 3/3 cloud-init-wait: is left out" in said.err
     assert base.store.events(run.run)[-2]["note"] == f"skipped by {whoami()}: it has none"
 
 

@@ -30,6 +30,14 @@ EVENT = {
     [
         ({"event": "launched", "user": "me@here"}, "provision: launched by me@here"),
         ({"event": "resumed", "user": "me@here"}, "provision 2/9 opentofu-init: resumed by me@here"),
+        (
+            {"event": "resumed", "user": "me@here", "trigger": "skip by me@here"},
+            "provision 2/9 opentofu-init: its step is left out by me@here",
+        ),
+        (
+            {"event": "step-started", "worker": "w1", "attempt": "4", "left_out": "skipped by me@here: why"},
+            "provision 2/9 opentofu-init: is left out",
+        ),
         ({"event": "step-started", "worker": "w1"}, "provision 2/9 opentofu-init: started on w1"),
         (
             {"event": "step-started", "worker": "w1", "attempt": "2"},
