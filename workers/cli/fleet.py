@@ -7,7 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from workers.cli import connect, enqueue, look
+from tasks.workflows.drift import DRIFT_CHECK
+from workers.cli import connect, enqueue, look, outcomes
+from workers.cli.outcomes import Outcome
+from workers.cli.reports import Exit
 from workers.cli.wanted import Wanted
 from workers.cli.watch import Watch, position
 from workers.firingrecord import Firing
@@ -18,14 +21,25 @@ from workers.runtime import Base
 _PAGE = 200
 
 
-def follow(asked: Wanted, *, as_json: bool) -> None:
-    """Show the runs that go on now, until they have ended."""
+def follow(asked: Wanted, *, as_json: bool) -> Exit:
+    """Show the runs that go on now, until they have ended; gives the exit status of them all."""
     base = connect.base()
     after = position(base)
     found = asked.look(Overviews(base.client, base.keys))
     sights = filter(None, map(found.sight, found.rows))
     runs = {sight.environment: sight.run for sight in sights if sight.live}
-    enqueue.follow(Watch(base, runs, after), as_json=as_json)
+    watched = Watch(base, runs, after)
+    enqueue.follow(watched, as_json=as_json)
+    return outcomes.exit_status(_outcomes(base, watched))
+
+
+def _outcomes(base: Base, watched: Watch) -> tuple[Outcome, ...]:
+    """What became of the runs that were followed. Only a look for drift is told by its environment, too."""
+    ids = {name: run.run for name, run in watched.runs.items()}
+    found = base.store.runs(ids.values())
+    looks = [run.environment for run in found.values() if run.workflow == DRIFT_CHECK.name]
+    records = {record.name: record for record in base.store.environments(looks)} if looks else {}
+    return tuple(Outcome(name, records.get(name), found.get(run), None) for name, run in ids.items())
 
 
 def emit(found: Overview) -> None:

@@ -67,8 +67,7 @@ def status(
     )
     settings = settings_module.load()
     overviews = Overviews(connection.connect(settings), Keys(settings.key_prefix))
-    if follow:
-        lazy.module("fleet").follow(asked, as_json=as_json)
+    ended = lazy.module("fleet").follow(asked, as_json=as_json) if follow else 0
     found = asked.look(overviews)
     _see_all_named(asked, found)
     if as_json:
@@ -78,7 +77,7 @@ def status(
         _tell_left_out(found, overviews, everything=asked.everything)
         if asked.everything:
             _tell_paused(overviews)
-    return 0
+    return int(ended)
 
 
 def _see_all_named(asked: Wanted, found: Overview) -> None:

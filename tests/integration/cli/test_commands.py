@@ -276,6 +276,18 @@ def test_a_lost_run_that_nobody_watched_over_waits_for_its_worker_and_says_so(
     assert f"{restarts.WHY}: trying again in" in " ".join(said.err.split())
 
 
+def test_to_follow_a_run_ends_with_its_exit_status(stepmark: Stepmark, fleet: Fleet, start_worker: StartWorker) -> None:
+    stepmark("register", fleet(web_1={"fail": "cloudinit.wait", "last": "9", "seconds": "1"}, web_2={}), "--detach")
+    start_worker()
+
+    both = stepmark("status", "--follow")
+    over = stepmark("status", "web-1", "--follow")
+    stepmark("resume", "web-1", "--detach")
+    failed = stepmark("status", "web-1", "--follow", "--json")
+
+    assert (both.status, over.status, failed.status) == (Exit.PARTLY, Exit.OK, Exit.FAILED)
+
+
 def test_destroy_asks(stepmark: Stepmark, fleet: Fleet, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     stepmark("register", fleet(web_1={}))
     monkeypatch.setattr("sys.stdin.isatty", lambda: True)
