@@ -65,3 +65,9 @@ class FleetFileError(ConfigError):
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
+
+
+class FleetFileUnreadError(FleetFileError):
+    """There is no fleet file where it should be, or nobody may read it."""
+
+    help = "name the fleet file, or set STEPMARK_FLEET_FILE; `stepmark init` writes a first one"

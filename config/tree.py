@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from config.errors import FleetFileError, Problem
+from config.errors import FleetFileError, FleetFileUnreadError, Problem
 
 # Anchors can make a small file expand without end.
 _LARGEST_BYTES: Final = 8 << 20
@@ -104,7 +104,7 @@ def _text(path: Path, place: Place) -> str:
         with path.open("rb") as file:
             content = file.read(_LARGEST_BYTES + 1)
     except OSError as error:
-        raise FleetFileError([place.problem(f"cannot be read: {error.strerror}")]) from error
+        raise FleetFileUnreadError([place.problem(f"cannot be read: {error.strerror}")]) from error
     if len(content) > _LARGEST_BYTES:
         raise FleetFileError([place.problem(f"is larger than {_LARGEST_BYTES >> 20} MiB: is it a fleet file?")])
     try:

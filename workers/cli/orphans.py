@@ -98,7 +98,7 @@ def _ask(what: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="--yes")
+        raise typer.BadParameter("nobody can be asked here: say --yes", param_hint="forget")
     output.err().print(escape(what))
     if not typer.confirm("Go on?", default=False, err=True):
         raise typer.Abort

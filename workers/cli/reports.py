@@ -112,6 +112,11 @@ def _usage(error: BaseException) -> Report | None:
         return None
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "stepmark"
-    return Report(
-        Exit.USAGE, "usage", error.format_message().replace("Value error, ", ""), f"`{path} --help` explains it"
-    )
+    said = error.message if _of_command(error) else error.format_message()
+    return Report(Exit.USAGE, "usage", said.replace("Value error, ", ""), f"`{path} --help` explains it")
+
+
+def _of_command(error: Any) -> bool:
+    """Whether no value is wrong, but what was said to a command: it is hinted at by its name, not by an option's."""
+    hint = getattr(error, "param_hint", None)
+    return isinstance(hint, str) and hint[:1].islower()

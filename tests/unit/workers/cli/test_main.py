@@ -89,6 +89,7 @@ def test_a_fleet_file_that_is_not_there(command: str, stepmark: Stepmark) -> Non
 
     assert said.status == Exit.USAGE
     assert said.json["error"]["kind"] == "configuration"
+    assert "STEPMARK_FLEET_FILE" in said.json["error"]["help"]
     assert said.json["error"]["problems"] == [
         {
             "file": "nowhere.yaml",
@@ -112,6 +113,8 @@ def test_a_fleet_file_that_is_not_there(command: str, stepmark: Stepmark) -> Non
         (("provision", "--plan", "--detach"), "leave out --detach"),
         (("worker", "--queues", "tools,fast"), "'tools,fast' is no list of queues; known: wait, tools"),
         (("worker", "-n", "mine"), "choose one queue"),
+        (("destroy", "web-1"), "nobody can be asked here: say --yes"),
+        (("retry",), "name environments, or say --failed"),
     ],
 )
 def test_a_command_line_that_cannot_be_read(words: tuple[str, ...], message: str, stepmark: Stepmark) -> None:
@@ -123,6 +126,12 @@ def test_a_command_line_that_cannot_be_read(words: tuple[str, ...], message: str
     assert as_json.status == Exit.USAGE
     assert as_json.json["error"]["kind"] == "usage"
     assert message in as_json.json["error"]["message"]
+
+
+def test_what_is_said_to_a_command_is_no_value_of_it(stepmark: Stepmark) -> None:
+    assert stepmark("destroy", "web-1").err.splitlines()[0] == "error: nobody can be asked here: say --yes"
+    assert stepmark("retry").err.splitlines()[0] == "error: name environments, or say --failed"
+    assert "Invalid value for --state" in stepmark("status", "--state", "none").err
 
 
 @pytest.mark.parametrize(
