@@ -87,7 +87,7 @@ def retry(
     base = connect.base()
     records = asked.runs(base) if failed else _last_runs(base, environments or [])
     if failed and not records:
-        output.err().print("No environment's last run failed so: there is nothing to try again.")
+        output.err().print(f"{choosing.NONE}: there is nothing to try again.")
     elif failed and not dry_run:
         _ask(records, yes=yes)
     manner = Manner(detach, as_json, check=not no_check)

@@ -17,6 +17,8 @@ from workers.records import EnvironmentRecord, RunRecord
 from workers.refusals import NotFoundError
 from workers.runtime import Base
 
+# Where nothing is meant.
+NONE = "No environment's last run has failed so; one that was cancelled is meant with `--kind cancelled`"
 STEPS = tuple(dict.fromkeys(step.name for workflow in WORKFLOWS.values() for step in workflow.steps))
 
 
@@ -97,7 +99,7 @@ class Failures:
         runs = Failed(self.only_step, self.only_kind, (), {}, ()).runs(base)
         found = tuple(spec for spec in specs if spec.name in runs)
         if not found:
-            output.err().print("No environment's last run failed so: there is nothing to launch.")
+            output.err().print(f"{NONE}: there is nothing to launch.")
         return found
 
 

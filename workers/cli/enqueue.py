@@ -60,10 +60,19 @@ class Enqueued:
         try:
             self._launch()
             if not self._manner.detach:
-                follow(Watch(self._base, self._launched, after), as_json=self._manner.as_json)
+                return self._followed(after), False
         except KeyboardInterrupt:
             interrupted = True
         return self._outcomes(), interrupted
+
+    def _followed(self, after: str) -> tuple[Outcome, ...]:
+        """The outcomes when none goes on: one that has ended badly may be resumed by somebody else meanwhile."""
+        while True:
+            watched = Watch(self._base, self._launched, after)
+            follow(watched, as_json=self._manner.as_json)
+            found, after = self._outcomes(), watched.after
+            if not any(outcome.goes_on for outcome in found):
+                return found
 
     def _launch(self) -> None:
         if self._manner.detach and not self._manner.as_json and (paused := pause.read(self._base)):

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from workers import verbs
+from workers.beats import SILENT_SECONDS
 from workers.cli import connect, options, output, words
 from workers.cli.reports import Exit
 from workers.records import RunRecord
@@ -63,6 +64,7 @@ def drain(
     chosen = _chosen(registry.workers(), names or [], everyone=everyone)
     for name in chosen:
         registry.drain(name, "" if off else verbs.whoami())
+    _heed(registry, chosen, taking=off)
     if wait:
         _wait(registry, chosen, Condition.READY if off else Condition.DRAINED)
     found = registry.workers()
@@ -118,6 +120,15 @@ def _chosen(known: Iterable[WorkerRecord], names: list[str], *, everyone: bool) 
     return list(dict.fromkeys(names))
 
 
+def _heed(registry: Registry, names: list[str], *, taking: bool) -> None:
+    """Until each has heard it, within two beats or so: what is taken until then is taken."""
+    end = time.monotonic() + SILENT_SECONDS
+    while time.monotonic() < end:
+        if all(each.taking == taking for each in registry.workers() if each.name in names):
+            return
+        time.sleep(_LOOK_SECONDS)
+
+
 def _wait(registry: Registry, names: list[str], wanted: Condition) -> None:
     """Until each is as wanted, or has ended."""
     said = -1
@@ -138,6 +149,8 @@ def _said(name: str, worker: WorkerRecord | None, *, off: bool) -> str:
         return f"{name}: it has ended"
     if off:
         return f"{name}: takes steps again"
+    if worker.taking:
+        return f"{name}: is told, and has not answered yet"
     count = len(worker.running)
     return f"{name}: takes no new step; {f'{count} still at work' if count else 'none at work'}"
 

@@ -49,6 +49,11 @@ class Outcome:
         return self.run.display.value
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the run is on its way, as far as anybody knows."""
+        return self.run is not None and self.run.live and self.run.display is not RunStatus.LOST
+
+    @property
     def status(self) -> Exit:
         """What it alone would make of the exit status."""
         if self.run is None:

@@ -131,13 +131,13 @@ def summary(record: RolloutRecord) -> str:
     """A rollout in one line, with colours."""
     counts = [
         (record.succeeded, "succeeded", "green"),
-        (record.partial, "of them partial", "yellow"),
         (record.failed, "failed", "red"),
         (record.cancelled, "cancelled", "yellow"),
         (record.gone, "gone", "red"),
         (record.left_out, "left out", "yellow"),
         (record.live, "going on", "cyan"),
         (record.pending, "to come", ""),
+        (record.partial, "partial", "yellow"),  # however they ended
     ]
     parts = [f"[{colour}]{count} {word}[/]" if colour else f"{count} {word}" for count, word, colour in counts if count]
     text = f"[bold]rollout {record.rollout}[/]  {state(record)}  {record.ended + record.left_out}/{record.total}"
@@ -219,7 +219,8 @@ def plan(record: RolloutRecord) -> str:
         parts.append(f"in batches of {record.batch}")
     for rule in record.rules:
         what = " ".join(filter(None, (rule.step and f"at {rule.step}", rule.kind and f"of kind {rule.kind}")))
-        parts.append(f"{rule.failures} failures {what + ' ' if what else ''}tolerated")
+        count = f"{rule.failures} failure{'' if rule.failures == 1 else 's'}"
+        parts.append(" ".join(filter(None, (count, what, "tolerated"))))
     if record.deadline_seconds:
         parts.append(f"nothing new after {words.span(record.deadline_seconds)}")
     return "; ".join(parts)

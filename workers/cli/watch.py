@@ -40,7 +40,7 @@ class Watch:
     are read again by turns, so that what was missed of the news is made up for.
 
     runs: by environment, as last seen. gone: runs that Redis has forgotten. outlook: as last read.
-    silent_since: on the monotonic clock; when Redis stopped to answer.
+    silent_since: on the monotonic clock; when Redis stopped to answer. after: the place of the last news that was read.
     """
 
     def __init__(self, base: Base, runs: Mapping[str, str], after: str) -> None:
@@ -49,7 +49,7 @@ class Watch:
         self.silent_since: float | None = None
         self._base = base
         self._overviews = Overviews(base.client, base.keys)
-        self._after = after
+        self.after = after
         self._followed = dict(runs)
         self._environments = {run: name for name, run in runs.items()}
         self._going = dict.fromkeys(runs)
@@ -91,11 +91,11 @@ class Watch:
     def _poll(self, seconds: float) -> list[News]:
         # Without a pause it must not block: Redis ends that a tenth of a second late.
         block = int(seconds * 1000) or None
-        answer = self._base.client.xread({self._base.keys.events(): self._after}, count=_MOST_NEWS, block=block)
+        answer = self._base.client.xread({self._base.keys.events(): self.after}, count=_MOST_NEWS, block=block)
         self.silent_since = None
         entries = [entry for _, stream in cast("list[tuple[str, list[tuple[str, News]]]]", answer) for entry in stream]
         if entries:
-            self._after = entries[-1][0]
+            self.after = entries[-1][0]
         news = [fields for _, fields in entries if self._heard(fields)]
         changed = {fields["environment"]: None for fields in news}
         if time.monotonic() - self._read_at > _READ_AGAIN_SECONDS:

@@ -16,8 +16,10 @@ from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.integration.test_succession import timed
 from tests.support import poll
+from workers.cli import enqueue
 from workers.cli.going import GoingOn, Wish
 from workers.cli.reports import Exit
+from workers.cli.watch import Watch
 from workers.launch import Launcher
 from workers.refusals import ConflictError
 from workers.runtime import Base
@@ -308,3 +310,25 @@ def test_the_word_that_nothing_was_made_holds_for_one_execution(
 
     assert (said, options(run)) == (Options(nothing_made=True), Options())
     assert base.client.hget(base.keys.run(run), "uncertain:3") == "1"
+
+
+def test_one_that_somebody_else_resumes_is_followed_to_its_end(
+    stepmark: Stepmark, fleet: Fleet, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had failed as its first operator looked; a moment later it goes on, and nobody knows yet how it ends."""
+    del worker
+    followed: list[str] = []
+    follow = enqueue.follow
+
+    def follow_and_resume(watched: Watch, *, as_json: bool) -> None:
+        follow(watched, as_json=as_json)
+        followed.append("so far")
+        if len(followed) == 1:
+            stepmark("resume", "web-1", "--detach")
+
+    monkeypatch.setattr(enqueue, "follow", follow_and_resume)
+
+    said = stepmark("register", fleet(web_1=FAILING))
+
+    assert len(followed) >= 2
+    assert (said.status, "queued" in said.out, "provisioned" in said.out) == (Exit.OK, False, True), said

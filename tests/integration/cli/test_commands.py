@@ -49,7 +49,7 @@ def test_up_waits_follows_the_second_run_and_ends_well(stepmark: Stepmark, fleet
         ["web-1", "configured", "configure"],
         ["web-2", "configured", "(partial)"],
     ]
-    assert summary.endswith("succeeded  2/2: 2 succeeded, 1 of them partial\n")
+    assert summary.endswith("succeeded  2/2: 2 succeeded, 1 partial\n")
     assert any("web-1 register: succeeded, provisioned" in line for line in lines)
     assert any("web-2 configure 4/4 configure-firewall: not-possible in" in line for line in lines)
     assert len([line for line in lines if "web-1" in line]) == 2 * 2 + 7 * 2
