@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -59,7 +60,9 @@ def base(settings: Settings, *, patient: bool = False) -> Base:
 
 def base_of_process() -> Base:
     """This process's own Base; it needs no encryption key."""
-    return _base_of(os.getpid())
+    pid = os.getpid()
+    with _alone(pid):
+        return _base_of(pid)
 
 
 def current() -> Runtime:
@@ -68,7 +71,17 @@ def current() -> Runtime:
     Raises:
         ConfigurationError: there is no usable encryption key.
     """
-    return _of(os.getpid())
+    pid = os.getpid()
+    with _alone(pid):
+        return _of(pid)
+
+
+def _alone(pid: int) -> threading.RLock:
+    """One thread makes it, and the others wait: a thousand begin at once. A forked child has a lock of its own."""
+    return _LOCKS.setdefault(pid, threading.RLock())
+
+
+_LOCKS: dict[int, threading.RLock] = {}
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import redis
@@ -23,6 +24,7 @@ _LEFT_OUT = ".terraform"
 # Written by OpenTofu when its state could not be saved. Until it has been pushed it may be the only record of a host.
 _ERRORED = "errored.tfstate"
 _NEVER_REMOVED = "errored*.tfstate"
+_PAGE = 500
 
 
 class Workspaces:
@@ -73,12 +75,22 @@ class Workspaces:
 
     def sweep(self) -> None:
         """Remove the cached directories of environments that have been cleaned since, by whichever worker."""
-        for path in self._folder.glob("*"):
-            kept = self._client.exists(self._keys.workspace(path.name))
-            live = self._client.hget(self._keys.environment(path.name), "run")
-            with contextlib.suppress(FileNotFoundError):  # another process sweeps too
-                if not kept and not live and not any(path.glob(_NEVER_REMOVED)):
-                    shutil.rmtree(path, ignore_errors=True)
+        left = self._folder.glob("*")
+        while page := tuple(islice(left, _PAGE)):
+            pipe = self._client.pipeline(transaction=False)
+            for path in page:
+                pipe.exists(self._keys.workspace(path.name))
+                pipe.hget(self._keys.environment(path.name), "run")
+            answers = pipe.execute()
+            for path, kept, live in zip(page, answers[::2], answers[1::2], strict=True):
+                if not kept and not live:
+                    _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # another process sweeps too
+        if not any(path.glob(_NEVER_REMOVED)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def digest_of(path: Path) -> str:
