@@ -244,7 +244,7 @@ def test_all_that_failed_so_are_tried_again(stepmark: Stepmark, fleet: Fleet, ba
     assert nobody.status == Exit.USAGE
     assert "say --yes" in nobody.err
     assert (nothing.status, nothing.json["environments"]) == (Exit.OK, [])
-    assert "No environment's last run failed so" in nothing.err
+    assert "No environment's last run has failed so" in nothing.err
     assert said.status == Exit.OK
     assert "web-1: register 3/3 cloud-init-wait: command-execution" in said.err
     states = {record.name: record.state.value for record in base.store.environments()}
