@@ -54,9 +54,12 @@ class Watched:
         return self.master() == self.servers[1].port
 
     def role(self, one: Server) -> str:
-        """`master` or `slave`."""
-        with _client(one.port, PASSWORD) as client:
-            return str(client.info("replication")["role"])
+        """`master` or `slave`; empty: a Sentinel has just told it to be another, and it closes its connections."""
+        try:
+            with _client(one.port, PASSWORD) as client:
+                return str(client.info("replication")["role"])
+        except redis.ConnectionError:
+            return ""
 
 
 @contextmanager
