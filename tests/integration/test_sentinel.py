@@ -59,7 +59,7 @@ def test_the_former_master_comes_back_as_a_replica_and_nobody_writes_to_it(
     poll(watched.promoted, seconds=30)
 
     former.start()
-    poll(lambda: watched.role(former) == "slave", seconds=60)
+    poll(lambda: watched.role(former) == "slave", seconds=240)  # at the Sentinels' own pace, by failover-timeout
     said = site.stepmark("configure", site.fleet(web_1={}))
 
     assert said.status == 0, said
