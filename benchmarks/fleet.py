@@ -1,7 +1,7 @@
 """A fleet whose tools are simulated, through the real workers, broker, tracker and rollouts.
 
-python benchmarks/fleet.py                                   100, 1,000 and 10,000 environments, one after the other
-python benchmarks/fleet.py --environments 1000
+python benchmarks/fleet.py                                   1,000 environments
+python benchmarks/fleet.py --environments 100                another size, in a process of its own
 python benchmarks/fleet.py --environments 10000 --storm      and a worker killed every minute, Redis killed once
 
 Exit status 1: an environment is not accounted for.
@@ -195,18 +195,16 @@ def _say(line: str) -> None:
 def main() -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--environments", type=int, action="append", help="how many; again for more rollouts")
+    parser.add_argument("--environments", type=int, default=1000, help="how many")
     parser.add_argument("--max-parallel", type=int, default=1000)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--storm", action="store_true", help="kill a worker every minute, and Redis once")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page, after its mark")
     chosen = parser.parse_args()
-    found = []
-    for count in chosen.environments or [100, 1000, 10_000]:
-        with tempfile.TemporaryDirectory(prefix="stepmark-fleet-") as folder, site.running(Path(folder)) as where:
-            found.append(Driver(where, count, chosen).drive())
-        for words in found[-1].wrong[:20]:
-            print(f"WRONG: {words}")
+    with tempfile.TemporaryDirectory(prefix="stepmark-fleet-") as folder, site.running(Path(folder)) as where:
+        found = [Driver(where, chosen.environments, chosen).drive()]
+    for words in found[-1].wrong[:20]:
+        print(f"WRONG: {words}")
     table = [_machine(), "", *lines(found), *(f"- {deed}" for each in found for deed in each.deeds)]
     print("\n".join(table))
     if chosen.write:
