@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from workers.cli.words import Run
-from workers.overview import Overviews, standing
+from workers.overview import Overviews
+from workers.overviewrow import standing
 from workers.records import EnvironmentRecord
 from workers.runtime import Base
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from tasks.failure import RunStatus
 from workers import pause, restarts
-from workers.cli import outcomes, outlook, output, progress, reports, watch
+from workers.cli import news, outcomes, outlook, output, progress, reports
 from workers.cli.outcomes import Outcome
 from workers.cli.progress import View
 from workers.cli.reports import Exit, Report
@@ -55,7 +55,7 @@ class Enqueued:
 
     def perform(self) -> tuple[tuple[Outcome, ...], bool]:
         """Launch, and wait unless detached. The outcomes, and whether the operator interrupted."""
-        after = watch.position(self._base)
+        after = news.position(self._base)
         interrupted = False
         try:
             self._launch()
@@ -70,7 +70,7 @@ class Enqueued:
         while True:
             watched = Watch(self._base, self._launched, after)
             follow(watched, as_json=self._manner.as_json)
-            found, after = self._outcomes(), watched.after
+            found, after = self._outcomes(), watched.feed.after
             if not any(outcome.goes_on for outcome in found):
                 return found
 
@@ -178,7 +178,7 @@ def _ids(found: Sequence[Outcome]) -> None:
 
 
 def _warning(watched: Watch) -> str:
-    if watched.silent_since is not None:
+    if watched.feed.silent_since is not None:
         return "Redis does not answer; waiting for it. What runs goes on as long as its workers can."
     if watched.outlook.paused:
         return f"{outlook.words(watched.outlook.paused)}; `stepmark unpause` goes on."

@@ -9,10 +9,11 @@ from typing import Any
 
 from tasks.workflows.drift import DRIFT_CHECK
 from workers.cli import connect, enqueue, look, outcomes
+from workers.cli.news import position
 from workers.cli.outcomes import Outcome
 from workers.cli.reports import Exit
 from workers.cli.wanted import Wanted
-from workers.cli.watch import Watch, position
+from workers.cli.watch import Watch
 from workers.firingrecord import Firing
 from workers.notices import Pause
 from workers.overview import Overview, Overviews

@@ -20,8 +20,8 @@ from rich.text import Text
 
 from tasks.failure import RunStatus
 from workers.cli import words
+from workers.cli.news import News
 from workers.cli.outlook import Outlook
-from workers.cli.watch import News
 from workers.cli.words import Run
 
 # How long what is drawn may stay while something happens, and while nothing does.

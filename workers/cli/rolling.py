@@ -11,11 +11,11 @@ from tasks.workflows import WORKFLOWS
 from workers import celery, pause
 from workers.cli import outcomes, outlook, output, progress, words
 from workers.cli.enqueue import Manner
+from workers.cli.news import News, position
 from workers.cli.outcomes import Outcome
 from workers.cli.progress import View
 from workers.cli.reports import Exit, Report
 from workers.cli.rolloutwatch import RolloutWatch
-from workers.cli.watch import News, position
 from workers.rolloutdraft import RolloutRequest
 from workers.rolloutrecord import LEFT_OUT, RolloutRecord, RolloutStatus
 from workers.rollouts import Rollouts
@@ -227,7 +227,7 @@ def plan(record: RolloutRecord) -> str:
 
 
 def _view(watched: RolloutWatch) -> View:
-    warning = "Redis does not answer; waiting for it." if watched.silent_since is not None else ""
+    warning = "Redis does not answer; waiting for it." if watched.feed.silent_since is not None else ""
     if watched.outlook.paused:
         warning = f"{outlook.words(watched.outlook.paused)}; `stepmark unpause` goes on."
     return View(watched.runs, watched.outlook, watched.at, warning, summary(watched.record))

@@ -12,11 +12,11 @@ from config.rollout import Policy
 from workers import celery, rolloutdraft, verbs
 from workers.cli import connect, options, outlook, output, progress, rolling, words
 from workers.cli.enqueue import Manner
+from workers.cli.news import position
 from workers.cli.policy import PolicyFlags
 from workers.cli.reports import Exit
 from workers.cli.rolloutwatch import live_runs
 from workers.cli.spread import spread
-from workers.cli.watch import position
 from workers.refusals import RefusedError
 from workers.rolloutrecord import RolloutRecord
 from workers.rollouts import Rollouts

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from workers.cli import words
 from workers.cli.outlook import Outlook
-from workers.overview import Overview, Row, Standing, standing
+from workers.overview import Overview
+from workers.overviewrow import Row, Standing, standing
 
 _WIDE = 40
 _MOST_PLACES = 12

@@ -6,7 +6,8 @@ from rich.markup import escape
 
 from workers.cli import outlook, output, words
 from workers.cli.outlook import Outlook
-from workers.overview import Overview, standing
+from workers.overview import Overview
+from workers.overviewrow import standing
 
 
 def show(found: Overview, around: Outlook) -> None:

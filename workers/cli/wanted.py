@@ -10,7 +10,8 @@ import typer
 
 from tasks.environment import State
 from tasks.failure import RunStatus
-from workers.overview import Overview, Overviews, Row
+from workers.overview import Overview, Overviews
+from workers.overviewrow import Row
 
 
 @dataclass(frozen=True)

@@ -5,32 +5,18 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from typing import cast
-
-import redis
 
 from tasks.failure import RunStatus
 from workers.cli import outlook
+from workers.cli.news import BLOCK_SECONDS, Feed, News
 from workers.cli.words import Run
 from workers.overview import Overview, Overviews
 from workers.runtime import Base
 
-News = Mapping[str, str]
-"""One entry of the stream `events`: event, at, run, environment, workflow, index, total, step …"""
-
 _ENDED = (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED)
 _READ_AGAIN_SECONDS = 2.0
-_BLOCK_SECONDS = 0.5
-_SILENCE_SECONDS = 60.0
-# So many runs are read again at once, and so much of the news: what is shown does not wait for the rest.
+# So many are read again at once: what is shown does not wait for the rest.
 _PAGE = 500
-_MOST_NEWS = 1000
-
-
-def position(base: Base) -> str:
-    """The place in the news behind which everything is still to come."""
-    newest = cast("list[tuple[str, dict[str, str]]]", base.client.xrevrange(base.keys.events(), count=1))
-    return newest[0][0] if newest else "0-0"
 
 
 class Watch:
@@ -39,17 +25,15 @@ class Watch:
     It reads rows of the overview, and only of what has changed: thousands of runs can be followed at once. The others
     are read again by turns, so that what was missed of the news is made up for.
 
-    runs: by environment, as last seen. gone: runs that Redis has forgotten. outlook: as last read.
-    silent_since: on the monotonic clock; when Redis stopped to answer. after: the place of the last news that was read.
+    runs: by environment, as last seen. gone: runs that Redis has forgotten. outlook, feed: as last read.
     """
 
     def __init__(self, base: Base, runs: Mapping[str, str], after: str) -> None:
         self.runs: dict[str, Run] = {}
         self.gone: set[str] = set()
-        self.silent_since: float | None = None
+        self.feed = Feed(base, after)
         self._base = base
         self._overviews = Overviews(base.client, base.keys)
-        self.after = after
         self._followed = dict(runs)
         self._environments = {run: name for name, run in runs.items()}
         self._going = dict.fromkeys(runs)
@@ -73,30 +57,16 @@ class Watch:
         going = tuple(self._going)
         return going if all(self.runs[name].status == RunStatus.QUEUED for name in going) else ()
 
-    def poll(self, seconds: float = _BLOCK_SECONDS) -> list[News]:
+    def poll(self, seconds: float = BLOCK_SECONDS) -> list[News]:
         """What happened to the runs since; waits so long if it was nothing. `runs` are read again as needed.
 
         Raises:
             redis.RedisError: Redis has not answered for a minute, or refuses.
         """
-        try:
-            return self._poll(seconds)
-        except (redis.ConnectionError, redis.TimeoutError):
-            self.silent_since = self.silent_since or time.monotonic()
-            if time.monotonic() - self.silent_since > _SILENCE_SECONDS:
-                raise
-            time.sleep(_BLOCK_SECONDS)
-            return []
+        return self.feed.patiently(lambda: self._poll(seconds), [])
 
     def _poll(self, seconds: float) -> list[News]:
-        # Without a pause it must not block: Redis ends that a tenth of a second late.
-        block = int(seconds * 1000) or None
-        answer = self._base.client.xread({self._base.keys.events(): self.after}, count=_MOST_NEWS, block=block)
-        self.silent_since = None
-        entries = [entry for _, stream in cast("list[tuple[str, list[tuple[str, News]]]]", answer) for entry in stream]
-        if entries:
-            self.after = entries[-1][0]
-        news = [fields for _, fields in entries if self._heard(fields)]
+        news = [fields for fields in self.feed.read(seconds) if self._heard(fields)]
         changed = {fields["environment"]: None for fields in news}
         if time.monotonic() - self._read_at > _READ_AGAIN_SECONDS:
             changed |= self._next_turn()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tasks.environment import MISSING, STOPPED, State
 from tasks.failure import FailureContext, RunStatus
-from workers.overview import Sight, Standing
+from workers.overviewrow import Sight, Standing
 
 if TYPE_CHECKING:  # who looks from afar need not import them
     from workers.records import DriftMark, EnvironmentRecord, RunRecord

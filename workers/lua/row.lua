@@ -1,5 +1,5 @@
 -- Begins every script that changes what the overview says: a row for each environment, so that to look at a fleet reads no record.
--- Its fields are told apart by tabs; workers/overview.py reads them. A later version adds fields at the end.
+-- Its fields are told apart by tabs; workers/overviewrow.py reads them. A later version adds fields at the end.
 
 -- The overview's key, an environment's name and its row, as its record and that of its run are now; nil if there is no record.
 -- The keys are made here and not given, for it stands in the record which run it is: after a plan, that of before.

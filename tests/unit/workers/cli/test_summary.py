@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from workers.cli import summary
 from workers.cli.outlook import Outlook
-from workers.overview import Overview, Row
+from workers.overview import Overview
+from workers.overviewrow import Row
 
 AT = 1000.0
 AROUND = Outlook(takeover_seconds=11.0)
