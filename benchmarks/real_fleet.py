@@ -1,10 +1,11 @@
 """Light hosts, made and configured for real, against the same commands in a shell loop with xargs.
 
-python benchmarks/real_fleet.py                          100 hosts; the loop two and four at a time. As root
-python benchmarks/real_fleet.py --hosts 20 --at-once 2 4 8
+python benchmarks/real_fleet.py --rounds 2               100 hosts; both three at a time, twice by turns. As root
+python benchmarks/real_fleet.py --hosts 20 --slots 2 3 4 8 --at-once 2 3 4 8     how many at a time are best here
 
 The loop runs what Stepmark has rendered, with the same programs, and keeps no record: no state that others see, no
-fence, no log. It is what one would write by hand.
+fence, no log. It is what one would write by hand. The hosts are on the machine of the workers: how much at once is best
+is not the same as with hosts elsewhere, and is chosen for both.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -86,43 +88,75 @@ class Bench:
             "STEPMARK_DATA_DIR": str(folder / "data"),
         }
 
-    def worker(self) -> subprocess.Popen[bytes]:
-        """Start the workers, as an operator does, and wait until they take messages."""
-        log = self.folder / "worker.log"
+    @contextmanager
+    def _worker(self, slots: int) -> Iterator[None]:
+        """The workers, as an operator starts them, once they take messages, while the block lasts."""
+        log = self.folder / f"worker-{slots}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 (sys.executable, "-m", "workers.cli", "worker"),
                 cwd=self.folder,
-                env=self.variables,
+                env=self.variables | {"STEPMARK_TOOL_SLOTS": str(slots)},
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
-        poll(lambda: log.read_bytes().count(b" ready.") == 2, seconds=60)
-        return process
+        try:
+            poll(lambda: log.read_bytes().count(b" ready.") == 2, seconds=60)
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+            _end_hosts(self.folder)
 
-    def stepmark(self) -> Taken:
-        """Make and configure all hosts with Stepmark."""
-        before, began = _machine_cpu(), time.monotonic()
-        done = self._command("up", "fleet.yaml", "--json")
-        wall = time.monotonic() - began
-        found = json.loads(done.stdout)["rollout"]
-        if found["succeeded"] != len(self.names):
-            raise SystemExit(f"not all hosts went well: {found}")
-        return Taken("stepmark up", wall, _machine_cpu() - before)
+    def both(self, slots: Sequence[int], at_once: Sequence[int]) -> list[Taken]:
+        """Stepmark with each number of slots, then the loop with each number at once."""
+        found = []
+        try:
+            for measure, numbers in ((self.stepmark, slots), (self.loop, at_once)):
+                for number in numbers:
+                    found.append(measure(number))
+                    print(found[-1], file=sys.stderr, flush=True)
+        finally:  # a loop that failed leaves its hosts
+            _end_hosts(self.folder)
+        return found
 
-    def destroy(self) -> None:
-        """End all hosts that Stepmark made; what it has rendered for them is kept for the loop."""
-        for name in self.names:
-            self._prepare(name)
-        self._command("destroy", "--yes", *self.names)
+    def stepmark(self, slots: int) -> Taken:
+        """Make and configure all hosts with Stepmark; what it has rendered for them is kept for the loop."""
+        with self._worker(slots):
+            before, began = _machine_cpu(), time.monotonic()
+            done = self._command("up", "fleet.yaml", "--json")
+            taken = Taken(f"stepmark up, {slots} slots", time.monotonic() - began, _machine_cpu() - before)
+            found = json.loads(done.stdout)["rollout"]
+            if found["succeeded"] != len(self.names):
+                raise SystemExit(f"not all hosts went well: {found}")
+            for name in self.names:
+                self._prepare(name)
+            self._command("destroy", "--yes", *self.names)
+        return taken
 
     def loop(self, at_once: int) -> Taken:
         """Make and configure all hosts with the loop."""
         for name in self.names:
             shutil.rmtree(self._place(name), ignore_errors=True)
             shutil.copytree(self.folder / "rendered" / name, self._place(name))
-        variables = self.variables | {
+        before, began = _machine_cpu(), time.monotonic()
+        command = ("xargs", "-P", str(at_once), "-I", "{}", "sh", "-c", LOOP, "loop", "{}")
+        with (self.folder / f"loop-{at_once}.log").open("wb") as log:
+            subprocess.run(
+                command,
+                input="\n".join(str(self._place(name)) for name in self.names).encode(),
+                env=self._loop_variables(),
+                stdout=log,
+                stderr=log,
+                check=True,
+            )
+        taken = Taken(f"xargs -P {at_once}", time.monotonic() - began, _machine_cpu() - before)
+        _end_hosts(self.folder)
+        return taken
+
+    def _loop_variables(self) -> dict[str, str]:
+        return self.variables | {
             "TOFU": tofu_folder.binary(None),
             "KEY": str(self.folder / "key"),
             "PORT": "2222",
@@ -134,21 +168,6 @@ class Bench:
             "TF_CLI_CONFIG_FILE": "/dev/null",
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        before, began = _machine_cpu(), time.monotonic()
-        command = ("xargs", "-P", str(at_once), "-I", "{}", "sh", "-c", LOOP, "loop", "{}")
-        with (self.folder / f"loop-{at_once}.log").open("wb") as log:
-            subprocess.run(
-                command,
-                input="\n".join(str(self._place(name)) for name in self.names).encode(),
-                env=variables,
-                stdout=log,
-                stderr=log,
-                check=True,
-            )
-        taken = Taken(f"xargs -P {at_once}", time.monotonic() - began, _machine_cpu() - before)
-        for name in self.names:
-            api.destroy(self.folder / "hosts", name, lambda _: None)
-        return taken
 
     def _command(self, *words: str) -> subprocess.CompletedProcess[str]:
         argv = (sys.executable, "-m", "workers.cli", *words)
@@ -157,6 +176,7 @@ class Bench:
     def _prepare(self, name: str) -> None:
         """What was rendered, with its state beside it instead of in Redis."""
         place = self.folder / "rendered" / name
+        shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(
             self.folder / "data" / "workspaces" / name, place, ignore=shutil.ignore_patterns(".terraform*", "*plan*")
         )
@@ -178,14 +198,20 @@ def _machine_cpu() -> float:
     return (int(fields[1]) + int(fields[2]) + int(fields[3])) / os.sysconf("SC_CLK_TCK")
 
 
-def lines(found: Sequence[Taken], hosts: int) -> list[str]:
-    """The table; the best loop is what the ratio is to."""
-    best = min(each.wall for each in found[1:])
-    rows = [f"{hosts} light hosts; {_machine()}", "", "| | wall | CPU a host | wall / best loop |", "|---|---|---|---|"]
-    rows += [
-        f"| {each.name} | {each.wall:.0f} s | {each.cpu / hosts:.2f} s | {each.wall / best:.2f} |" for each in found
-    ]
+def lines(rounds: Sequence[Sequence[Taken]], hosts: int) -> list[str]:
+    """The table: medians. The ratio of each round is to its best loop."""
+    of = f"{hosts} light hosts; {_machine()}; rounds: {len(rounds)}"
+    rows = [of, "", "| | wall | CPU a host | wall / best loop |", "|---|---|---|---|"]
+    for number, each in enumerate(rounds[0]):
+        wall = median(taken[number].wall for taken in rounds)
+        cpu = median(taken[number].cpu for taken in rounds) / hosts
+        ratio = median(taken[number].wall / _best_loop(taken) for taken in rounds)
+        rows.append(f"| {each.name} | {wall:.0f} s | {cpu:.2f} s | {ratio:.2f} |")
     return rows
+
+
+def _best_loop(found: Sequence[Taken]) -> float:
+    return min(taken.wall for taken in found if taken.name.startswith("xargs"))
 
 
 def _machine() -> str:
@@ -196,28 +222,18 @@ def main() -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--hosts", type=int, default=100)
-    parser.add_argument("--at-once", type=int, nargs="+", default=[2, 4], help="how many the loop has at one time")
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--slots", type=int, nargs="+", default=[3], help="how many tools Stepmark runs at one time")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[3], help="how many the loop has at one time")
     parser.add_argument("--keep", type=Path, help="a new folder for the logs")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page, after its mark")
     chosen = parser.parse_args()
     api.ensure_root(HostKind.LIGHT, Spec.model_fields["roots"].default, print)
     with ExitStack() as stack:
         folder = chosen.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stepmark-real-")))
-        folder = folder.absolute()
-        redis = stack.enter_context(server.running(folder / "redis", appendfsync="everysec"))
-        bench = Bench(folder, chosen.hosts, redis.url)
-        worker = bench.worker()
-        try:
-            found = [bench.stepmark()]
-            bench.destroy()
-        finally:
-            worker.send_signal(signal.SIGTERM)
-            worker.wait(120)
-            _end_hosts(folder)
-        try:
-            found += [bench.loop(at_once) for at_once in chosen.at_once]
-        finally:  # a loop that failed leaves its hosts
-            _end_hosts(folder)
+        redis = stack.enter_context(server.running(folder.absolute() / "redis", appendfsync="everysec"))
+        bench = Bench(folder.absolute(), chosen.hosts, redis.url)
+        found = [bench.both(chosen.slots, chosen.at_once) for _ in range(chosen.rounds)]
     table = lines(found, chosen.hosts)
     print("\n".join(table))
     if chosen.write:
