@@ -1,7 +1,7 @@
 """A fleet whose tools are simulated, through the real workers, broker, tracker and rollouts.
 
 python benchmarks/fleet.py                                   1,000 environments
-python benchmarks/fleet.py --environments 100                another size, in a process of its own
+python benchmarks/fleet.py --environments 100 1000 10000     other sizes, one after the other
 python benchmarks/fleet.py --environments 10000 --storm      and a worker killed every minute, Redis killed once
 
 Exit status 1: an environment is not accounted for.
@@ -17,8 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import redis
@@ -155,6 +158,11 @@ class Driver:
         return found
 
 
+def _measured(count: int, chosen: argparse.Namespace) -> Measured:
+    with tempfile.TemporaryDirectory(prefix="stepmark-fleet-") as folder, site.running(Path(folder)) as where:
+        return Driver(where, count, chosen).drive()
+
+
 def _timed(command: str) -> float:
     """Seconds that a command of the operator takes, its process and all."""
     began = time.monotonic()
@@ -195,15 +203,16 @@ def _say(line: str) -> None:
 def main() -> int:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--environments", type=int, default=1000, help="how many")
+    parser.add_argument("--environments", type=int, nargs="+", default=[1000], help="how many, each by itself")
     parser.add_argument("--max-parallel", type=int, default=1000)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--storm", action="store_true", help="kill a worker every minute, and Redis once")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="put the table into this page, after its mark")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="stepmark-fleet-") as folder, site.running(Path(folder)) as where:
-        found = [Driver(where, chosen.environments, chosen).drive()]
-    for words in found[-1].wrong[:20]:
+    # Each in a process of its own: what has met one Redis does not meet the next one.
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        found = list(pool.map(_measured, chosen.environments, repeat(chosen)))
+    for words in [words for each in found for words in each.wrong[:20]]:
         print(f"WRONG: {words}")
     table = [_machine(), "", *lines(found), *(f"- {deed}" for each in found for deed in each.deeds)]
     print("\n".join(table))
