@@ -144,7 +144,7 @@ class Place:
             return
         log = self.folder / f"{peer.program}-server.log"
         server = (str(Path(self._python(peer)).with_name(peer.server[0])), *peer.server[1:])
-        # Not in our checkout: what it finds there, of names like its own, it takes for its own.
+        # Not in our checkout, nor with it on the path: it takes settings from the folder that it is started in.
         with _process(server, {**environment, "PYTHONPATH": ""}, log, cwd=self.folder):
             poll(lambda: _healthy(environment["PREFECT_API_URL"]), seconds=90)
             yield environment
