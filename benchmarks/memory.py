@@ -39,7 +39,6 @@ from workers.runlog import RunLog
 from workers.runtime import Runtime
 from workers.tofustate import Owner
 from workers.tracker import Execution
-from workers.workspaces import digest_of
 
 MARK = "<!-- What follows is written by benchmarks/memory.py. -->"
 # Of a real light host, as it was provisioned and configured: lines and characters of each chunk of the log, by step.
@@ -155,14 +154,13 @@ def _done(ground: Ground, execution: Execution) -> Result:
 
 def _in_workspace(ground: Ground, execution: Execution) -> Result:
     message, spaces = execution.identity, ground.runtime.workspaces
-    path = spaces.fetch(message.environment)
-    before = digest_of(path)
+    path, before = spaces.fetch(message.environment, execution.workspace)
     session = Session(time.monotonic() + 60, print, Redactor(), Lifeline())
     context = StepContext(execution.environment, path, ground.runtime.settings, session, Options(), nullcontext)
     result = RENDERS[message.step](execution.facts, context)
     if message.index > 1:
         (path / "plan.tfplan").write_bytes(secrets.token_bytes(PLAN_BYTES))
-    spaces.keep(message.environment, run=message.run, token=message.token, execution=execution.name, before=before)
+    spaces.keep(execution, before)
     return result
 
 

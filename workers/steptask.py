@@ -32,9 +32,10 @@ from tasks.facts import Facts, as_made
 from tasks.identity import SCHEMA, StepIdentity, other_schema
 from tasks.result import Ending, Result
 from tasks.workflows import WORKFLOWS
-from workers import callbacks, chain, classify, rollouts, runtime, succession, workspaces
+from workers import callbacks, chain, classify, rollouts, runtime, succession
 from workers.connection import insist, nonce
 from workers.leases import Hold
+from workers.post import Letter, Post
 from workers.runlog import RunLog
 from workers.runtime import Runtime
 from workers.tofustate import Owner
@@ -48,6 +49,7 @@ Body = Callable[[Facts, StepContext], Result]
 INSIST_SECONDS = 600.0
 # Beyond a step's deadline and the graces of its programs.
 OVERDUE_SECONDS = STUCK_SECONDS + 5.0
+_post = Post()
 
 
 class StepFailedError(StepmarkError):
@@ -67,13 +69,15 @@ class TrackedTask(Task):
             self.request.execution = begin(self.request)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the step and record its end, before Celery publishes the next message."""
+        """Run the step and record its end, and with it the next message: Celery has none to publish."""
         if not self.is_step:
             return self.run(*args, **kwargs)
         execution: Execution = self.request.execution
         with logs.step(execution.identity.run, execution.identity.environment, execution.identity.step):
             try:
-                following = Performance(runtime.current(), execution, self.request.redact).perform(self.run)
+                following = Performance(runtime.current(), execution, self.request.redact, self._letter).perform(
+                    self.run
+                )
             except HandOverError as error:
                 self._hand_over(execution)
                 raise Ignore(str(error)) from error
@@ -90,6 +94,9 @@ class TrackedTask(Task):
         elif following:
             rollouts.free(runtime.current(), self.app, following)
         return None
+
+    def _letter(self) -> Letter | None:
+        return _post.following(self.app, self.request)
 
     def _hand_over(self, execution: Execution) -> None:
         answer = succession.hand_over(runtime.current(), self.app, execution)[0]
@@ -139,11 +146,12 @@ def begin(request: Any) -> Execution:
 
 @dataclasses.dataclass(frozen=True)
 class Performance:
-    """One execution, from its start to its recorded end."""
+    """One execution, from its start to its recorded end. letter: writes the message that follows in the chain."""
 
     runtime: Runtime
     execution: Execution
     redact: Redactor
+    letter: Callable[[], Letter | None]
     _left: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     def perform(self, body: Body) -> Place | Slot | None:
@@ -168,9 +176,10 @@ class Performance:
                 log.flush()
                 raise
             result = dataclasses.replace(result, note=failures.one_line(self.redact(result.note)))
-            kept, once = dataclasses.replace(kept, lines=log.take()), nonce()
+            kept, once = dataclasses.replace(kept, lines=log.take(), letter=self.letter()), nonce()
             following = insist(lambda: self.runtime.tracker.end(self.execution, result, once, kept), INSIST_SECONDS)
-        logger.info("Step %s ended: %s", message.label, result.ending.value)
+        if result.ending is not Ending.DONE:  # of those that are done Celery says it
+            logger.info("Step %s ended: %s", message.label, result.ending.value)
         return following
 
     @contextmanager
@@ -212,8 +221,7 @@ class Performance:
     def _in_workspace(self, body: Body, session: Session) -> tuple[Result, Kept]:
         """What the step gives, and what it has changed in the workspace; if it fails, that is kept at once."""
         message = self.execution.identity
-        path = self.runtime.workspaces.fetch(message.environment, self.execution.workspace)
-        before = workspaces.digest_of(path)
+        path, before = self.runtime.workspaces.fetch(message.environment, self.execution.workspace)
         context = StepContext(
             environment=as_made(self.execution.environment, self.execution.facts),
             workspace=path,

@@ -21,6 +21,7 @@ from tasks.result import Drift, Result
 from workers import store
 from workers.connection import Script, nonce
 from workers.keys import Keys, moved
+from workers.post import Letter
 from workers.records import RunRecord
 
 Answer = tuple[str, ...]
@@ -61,12 +62,13 @@ class Kept:
     """What a step leaves beside its result, to be kept in the same breath.
 
     digest: its workspace's, if that is not as it was. archive: of that, sealed; empty: nothing is in it any more.
-    lines: the last ones of its log.
+    lines: the last ones of its log. letter: the message of the next step, if the chain goes on.
     """
 
     digest: str = ""
     archive: str = ""
     lines: str = ""
+    letter: Letter | None = None
 
 
 _NOTHING = Kept()
@@ -181,9 +183,11 @@ class Tracker:
                 *moved(self._keys, message.run, message.environment),
                 *(self._keys.run(following), self._keys.run_events(following), self._keys.server()),
                 *(self._keys.workspace(message.environment), self._keys.log(message.run)),
+                *((self._keys.queue(kept.letter.queue),) if kept.letter else ()),
             ),
             *(once or nonce(), message.token, message.epoch, execution.name, result.ending.value, result.note),
             *(self._settings.retention_seconds, _drift(result.drift), kept.digest, kept.archive, kept.lines),
+            kept.letter.text if kept.letter else "",
             *(word for pair in learned.items() for word in pair),
         )
         what, *rest = _granted(answer)

@@ -37,21 +37,23 @@ class Workspaces:
         self._folder = folder
         self._keep = Script(client, "keep")
 
-    def fetch(self, environment: str, kept: str) -> Path:
-        """The environment's directory (0700), with the files as kept. kept: their digest; empty: there are none.
+    def fetch(self, environment: str, kept: str) -> tuple[Path, str]:
+        """The environment's directory (0700), with the files as kept, and the digest of what is there.
 
-        Redis is asked only if the files here are others.
+        kept: the digest of what is kept; empty: nothing is. Redis is asked only if the files here are others.
         """
         path = self._folder / environment
         if not path.is_dir():
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if (kept or digest({})) != digest(_files(path)):
+        here = digest_of(path)
+        if here != (kept or digest({})):
             archive = self._client.hget(self._keys.workspace(environment), "archive")
             contents = _unpacked(self._box.open(str(archive), f"the workspace of {environment}")) if archive else {}
             _clear(path)
             _set_aside(path, contents)
             _write(path, contents)
-        return path
+            here = digest_of(path)
+        return path, here
 
     def changed(self, environment: str, before: str) -> tuple[str, str]:
         """Digest and archive of the directory, sealed; both empty if its digest is `before`.

@@ -190,7 +190,7 @@ def test_the_first_failure_wins(base: Base, execution: Execution) -> None:
 
 
 def test_a_failure_at_a_step_that_has_ended_since_is_refused(base: Base, execution: Execution) -> None:
-    """Celery blames the step before when the next message cannot be published."""
+    """Celery blames the step before when what comes next cannot be published."""
     running = base.store.run(execution.identity.run)
     base.tracker.end(execution, Result(execution.facts))
     before = snapshot(base)

@@ -44,7 +44,7 @@ class Disk(Workspaces):
 
     def here(self) -> Path:
         """The directory of web-1, as a step that starts now finds it."""
-        return self.fetch("web-1", self._client.hget(self._keys.workspace("web-1"), "digest") or "")
+        return self.fetch("web-1", self._client.hget(self._keys.workspace("web-1"), "digest") or "")[0]
 
 
 @pytest.fixture

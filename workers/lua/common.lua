@@ -52,9 +52,11 @@ end
 -- When Redis came back last: since when it has the run_id that it has. 0: it has had no other one. Who sees it first notes it.
 local function came_back(server, at)
   local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
-  local known = get(server, 'run_id')
-  if known ~= run_id then redis.call('HSET', server, 'run_id', run_id, 'back_at', known == '' and 0 or at) end
-  return tonumber(get(server, 'back_at')) or 0
+  local known = fields(server, 'run_id', 'back_at')
+  if known.run_id == run_id then return tonumber(known.back_at) or 0 end
+  local back_at = known.run_id == '' and 0 or at
+  redis.call('HSET', server, 'run_id', run_id, 'back_at', back_at)
+  return tonumber(back_at)
 end
 
 -- Make step `index` of a run due.

@@ -1,11 +1,12 @@
--- end: a step has ended well. What it has made and learned is kept, and the next step is due before its message is published.
--- KEYS 13 next run, 14 its events, 15 server, 16 workspace, 17 log
+-- end: a step has ended well. What it has made and learned is kept, the next step is due, and its message is in its queue.
+-- KEYS 13 next run, 14 its events, 15 server, 16 workspace, 17 log, 18 the queue of the next step's message, if there is one
 -- ARGV 1 nonce, 2 token, 3 epoch, 4 execution, 5 ending, 6 note, 7 retention in seconds,
 --      8 what a look for drift has found, as JSON: add, change, destroy, summary ('' there is none); '' nobody has looked;
---      9 the workspace's digest ('' it is as it was), 10 its archive ('' nothing is left of it), 11 the last lines of the log, [fact, value …]
+--      9 the workspace's digest ('' it is as it was), 10 its archive ('' nothing is left of it), 11 the last lines of the log,
+--      12 the next step's message, as it stands in its queue ('' there is none), [fact, value …]
 -- Answer: ok next | ok done [ROLLOUT] | ok then RUN TOKEN EPOCH DELIVERY WORKFLOW | gone | stale WHY
-local next_run, next_events, server, workspace, log = unpack(KEYS, 13)
-local nonce, token, epoch, execution, ending, note, retention, drift, digest, archive, lines = unpack(ARGV, 1, 11)
+local next_run, next_events, server, workspace, log, next_queue = unpack(KEYS, 13)
+local nonce, token, epoch, execution, ending, note, retention, drift, digest, archive, lines, message = unpack(ARGV, 1, 12)
 
 local its = fields(run, 'run', 'token', 'epoch', 'execution', 'status', 'index', 'total', 'step', 'attempt', 'step_started_at')
 if its.run == '' then return {'gone'} end
@@ -32,7 +33,7 @@ local at = now()
 came_back(server, at)  -- what is due now is so since, for we have been heard
 local index, total = tonumber(its.index), tonumber(its.total)
 local seconds = string.format('%.3f', at - its.step_started_at)
-if #ARGV > 11 then redis.call('HSET', facts, unpack(ARGV, 12)) end
+if #ARGV > 12 then redis.call('HSET', facts, unpack(ARGV, 13)) end
 if drift ~= '' then mark(at) end
 if archive ~= '' then
   redis.call('HSET', workspace, 'digest', digest, 'archive', archive)
@@ -52,6 +53,8 @@ event(run, run_events, 'step-ended', at, {'ending', ending, 'note', note, 'secon
 
 if index < total then
   make_due(run, index + 1, at)
+  -- As kombu does it. So messages stand in a queue in the order of their numbers, and none is lost on its way there.
+  if message ~= '' then redis.call('LPUSH', next_queue, message) end
   return answer('end', nonce, {'ok', 'next'})
 end
 
