@@ -32,7 +32,7 @@ from tests.faults.plans import Marks, Plan
 from tests.integration import scripted
 from workers import callbacks, steptask
 from workers.celery import app
-from workers.tracker import Tracker
+from workers.tracker import Kept, Tracker
 
 HOST_VARIABLE = "FAULTS_HOST"
 REFUSING_VARIABLE = "FAULTS_REFUSING_REDIS"
@@ -59,15 +59,15 @@ def _planned(identity: StepIdentity, point: str) -> tuple[Marks, Plan] | None:
     return (marks, plan) if marks.once(f"once-{point}") else None
 
 
-def _point(identity: StepIdentity, point: str) -> None:
-    """Do what is planned for this point, if anything is."""
+def _point(identity: StepIdentity, point: str) -> str:
+    """Do what is planned for this point, if anything is; what is left to do for who called."""
     if planned := _planned(identity, point):
         marks, plan = planned
         marks.reach()
         if plan.action == "hold":
             marks.wait("go")
-        if plan.action == "drop":
-            current_task.request.chain = None
+        return plan.action
+    return ""
 
 
 def _body(facts: Facts, context: StepContext) -> Result:
@@ -206,11 +206,10 @@ def _begin(begin: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _end(end: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(tracker: Tracker, execution: Any, *more: Any, **named: Any) -> Any:
-        _point(execution.identity, "before-end")
-        answer = end(tracker, execution, *more, **named)
-        _point(execution.identity, "after-end")
-        return answer
+    def wrapped(tracker: Tracker, execution: Any, result: Any, once: str, kept: Kept) -> Any:
+        if _point(execution.identity, "before-end") == "drop":
+            kept = dataclasses.replace(kept, letter=None)
+        return end(tracker, execution, result, once, kept)
 
     return wrapped
 
@@ -242,7 +241,7 @@ def _keep_trace(keep_trace: Callable[..., Any]) -> Callable[..., Any]:
 @task_postrun.connect
 def _after(task: Any = None, **_: Any) -> None:
     if getattr(task, "is_step", False):
-        _point(_identity(task.request), "after-publish")
+        _point(_identity(task.request), "after-end")
 
 
 def install() -> None:
