@@ -6,6 +6,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
 
@@ -101,10 +102,8 @@ class Script:
 
     def __init__(self, client: redis.Redis, name: str, *, moves_runs: bool = False, shows: bool = False) -> None:
         self.name = name
-        folder = files("workers") / "lua"
         preludes = ("row", "common") if moves_runs else ("row",) if shows else ()
-        parts = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in (*preludes, name)]
-        self._script = client.register_script("".join(parts))
+        self._script = client.register_script("".join(map(_part, (*preludes, name))))
 
     def __call__(self, keys: Sequence[str], *args: object) -> Any:
         """The script's answer. Arguments are texts and numbers.
@@ -113,3 +112,8 @@ class Script:
             redis.RedisError: Redis could not be reached, or refused to write.
         """
         return self._script(keys=list(keys), args=[*map(str, args)])
+
+
+@cache
+def _part(name: str) -> str:
+    return (files("workers") / "lua" / f"{name}.lua").read_text(encoding="utf-8")

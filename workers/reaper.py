@@ -129,17 +129,20 @@ class Reaper:
         lease = self._base.settings.lease_seconds
         self._overtaken = {run: seen for run, seen in self._overtaken.items() if now - seen[1] < _MEMORY_LEASES * lease}
         due = self._until(self._base.keys.due(), now - lease)
-        lost = {record.run: record for record in self._base.store.overtaken(self._runs(due))}
+        seen = self._base.store.glances(due)
+        lost, found = set(self._base.store.overtaken(seen.values())), []
         for run in due:
             number, since = self._overtaken.pop(run, (None, now))
             if run not in lost:
                 continue
-            if number != lost[run].due_number:
-                self._overtaken[run] = (lost[run].due_number, now)
+            if number != seen[run].due_number:
+                self._overtaken[run] = (seen[run].due_number, now)
             elif now - since < lease:
                 self._overtaken[run] = (number, since)
             else:
-                self._go_on(lost[run], Why.SENT_AGAIN)
+                found.append(run)
+        for record in self._runs(found):
+            self._go_on(record, Why.SENT_AGAIN)
 
     def _go_on(self, record: RunRecord, why: Why) -> None:
         self._help(record.run, partial(self._decide, record, why))
@@ -172,9 +175,9 @@ class Reaper:
     def _mend(self) -> None:
         """Live runs that stand in no set that is looked at: a script was refused in its middle, and left them out."""
         live = self._until(self._base.keys.deadlines(), "+inf", "all")
-        for record in self._runs(live):
-            if self._mender(moved(self._base.keys, record.run, record.environment))[0] == "ok":
-                logger.warning("Run %s was %s, and nobody looked for it", record.run, record.status.value)
+        for seen in self._base.store.glances(live).values():
+            if self._mender(moved(self._base.keys, seen.run, seen.environment))[0] == "ok":
+                logger.warning("Run %s was %s, and nobody looked for it", seen.run, seen.status.value)
 
     def _until(self, key: str, at: float | str, what: str = "") -> list[str]:
         """Members of a sorted set whose time has come, the oldest first: a page of them, at the next look the next."""

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from tasks.environment import State
 from tasks.failure import CompletedStep, EarlierAttempt, FailureContext, RunStatus, TrackedStep
 
+# A run of these still holds its environment.
+LIVE = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -166,7 +169,7 @@ class RunRecord(_Record):
     @property
     def live(self) -> bool:
         """Whether the run still holds its environment."""
-        return self.status in (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.WAITING)
+        return self.status in LIVE
 
     def silent_seconds(self, lease_seconds: float) -> float:
         """How long ago the worker last renewed the lease of a run that is at work, if leases are of that length."""

@@ -35,6 +35,7 @@ RESUME = "resume"
 _MORE = 10
 # A reaper that starts many has other work too: it goes on a second later.
 _AT_ONCE = 200
+_PAGE = 200
 
 
 class Rollouts:
@@ -45,6 +46,7 @@ class Rollouts:
         self._keys = base.keys
         self._say = RolloutScript(base.client, base.keys).say
         self._launcher = Launcher(base, app)
+        self._pages: dict[str, int] = {}
         self.store = RolloutStore(base.client, base.keys)
 
     def begin(self, request: RolloutRequest) -> str:
@@ -209,10 +211,13 @@ class Rollouts:
         return self._say(rollout, "ended", environment, runs=(run, following))[0] == "ok"
 
     def _ended(self, rollout: str) -> tuple[str, ...]:
-        """The environments in slots whose run does not go on any more."""
-        slots = self.store.slots(rollout)
-        runs = self._base.store.runs(slots.values())
-        following = self._base.store.runs(run.next for run in runs.values() if run.next and not run.live)
+        """The environments in slots whose run does not go on any more: of a page of them, at the next look the next."""
+        every, offset = sorted(self.store.slots(rollout).items()), self._pages.pop(rollout, 0)
+        slots = dict(every[offset : offset + _PAGE])
+        if offset + _PAGE < len(every):
+            self._pages[rollout] = offset + _PAGE
+        runs = self._base.store.glances(slots.values())
+        following = self._base.store.glances(run.next for run in runs.values() if run.next and not run.live)
         live = {run.environment for run in (*runs.values(), *following.values()) if run.live}
         return tuple(name for name in slots if name not in live)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from tasks.facts import Facts
 from tasks.failure import RunStatus
 from tasks.identity import SCHEMA
 from workers.keys import Keys
-from workers.records import EnvironmentRecord, Gone, RunRecord, run_record
+from workers.records import LIVE, EnvironmentRecord, Gone, RunRecord, run_record
 from workers.refusals import NotFoundError, other_schema
 
 logger = logging.getLogger(__name__)
@@ -22,6 +22,24 @@ logger = logging.getLogger(__name__)
 _SENDING_SECONDS = 2.0
 # Of quick steps one may end in each of several readings; a run that has lost its lease for good stays without.
 _READINGS = 5
+_GLANCED = ("schema", "environment", "status", "next", "queues", "index", "due_at", "due_number")
+
+
+class Glance(NamedTuple):
+    """What is asked of thousands of runs each second, under the names of `RunRecord`, which takes long to read."""
+
+    run: str
+    environment: str
+    status: RunStatus
+    next: str | None
+    queue: str
+    due_at: float | None
+    due_number: int | None
+
+    @property
+    def live(self) -> bool:
+        """Whether the run still holds its environment."""
+        return self.status in LIVE
 
 
 class Store:
@@ -87,6 +105,16 @@ class Store:
             found |= self._read_runs(moved)
         return found
 
+    def glances(self, ids: Iterable[str]) -> dict[str, Glance]:
+        """As `runs`, but only a glance at each."""
+        runs = tuple(ids)
+        pipe = self.client.pipeline(transaction=False)
+        for run in runs:
+            pipe.hmget(self.keys.run(run), _GLANCED)
+        found = zip(runs, cast("list[list[str]]", pipe.execute()), strict=True)
+        ours = (_glance(run, *content) for run, (schema, *content) in found if schema == str(SCHEMA))
+        return {glance.run: glance for glance in ours if glance}
+
     def _read_runs(self, ids: Iterable[str]) -> dict[str, RunRecord]:
         read = self._hashes(map(self.keys.run, ids))
         contents = [content for content in read if content and not _other_schema(content)]
@@ -101,15 +129,15 @@ class Store:
         records = (_run_record(content, lease, read_at) for content, lease in zip(contents, leases, strict=True))
         return {record.run: record for record in records if record}
 
-    def overtaken(self, records: Iterable[RunRecord]) -> tuple[RunRecord, ...]:
+    def overtaken(self, some: Iterable[Glance | RunRecord]) -> tuple[str, ...]:
         """Those queued runs whose message must be lost: a later one of its queue was started, or none is left.
 
         A step is due a moment before its message is sent: within that moment, the later one may have been sent first.
         """
-        due = [record for record in records if record.status is RunStatus.QUEUED]
+        due = [run for run in some if run.status is RunStatus.QUEUED]
         marks = cast("dict[str, str]", self.client.hgetall(self.keys.queues())) if due else {}
-        waiting = {queue: self.client.llen(self.keys.queue(queue)) for queue in {record.queue for record in due}}
-        return tuple(record for record in due if not waiting[record.queue] or _passed(record, marks))
+        waiting = {queue: self.client.llen(self.keys.queue(queue)) for queue in {run.queue for run in due}}
+        return tuple(run.run for run in due if not waiting[run.queue] or _passed(run, marks))
 
     def history(self, environment: str) -> tuple[str, ...]:
         """The ids of an environment's runs, newest first."""
@@ -150,10 +178,21 @@ def _other_schema(content: Mapping[str, str]) -> str:
     return "" if schema == str(SCHEMA) else schema
 
 
-def _passed(record: RunRecord, marks: Mapping[str, str]) -> bool:
+def _glance(run: str, environment: str, status: str, *more: str | None) -> Glance | None:
+    following, queues, index, due_at, due_number = more
+    try:
+        queue = json.loads(queues or "[]")[int(index or 1) - 1]
+        due = float(due_at) if due_at else None, int(due_number) if due_number else None
+        return Glance(run, environment, RunStatus(status), following or None, queue, *due)
+    except (ValueError, IndexError) as error:
+        logger.warning("Run %s cannot be read; has another version written it? %s", run, error)
+        return None
+
+
+def _passed(run: Glance | RunRecord, marks: Mapping[str, str]) -> bool:
     """Whether its queue's watermark is past its step: by number, and by more time than a message takes to be sent."""
-    number, at = (float(marks.get(f"{name}:{record.queue}", 0)) for name in ("seen", "seen_at"))
-    return number > (record.due_number or 0) and at > (record.due_at or 0) + _SENDING_SECONDS
+    number, at = (float(marks.get(f"{name}:{run.queue}", 0)) for name in ("seen", "seen_at"))
+    return number > (run.due_number or 0) and at > (run.due_at or 0) + _SENDING_SECONDS
 
 
 def _readable(content: Mapping[str, str]) -> EnvironmentRecord | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -157,6 +158,13 @@ class Flower:
         words = ("-m", "celery", "-A", "workers", "flower", "--address=127.0.0.1", f"--port={self._port}")
         of.start("flower", *words, FLOWER_UNAUTHENTICATED_API="true")
 
+    def wait_until_it_asks(self) -> None:
+        """Until it tells the workers that are there to send it their events, as it does every five seconds."""
+        base = self._of.base
+        with base.client.pubsub(ignore_subscribe_messages=True) as heard:
+            heard.psubscribe(f"{base.settings.broker_prefix}/0.celery.pidbox")
+            poll(lambda: "enable_events" in _order(heard.get_message(timeout=1)), seconds=60)
+
     def ask(self, path: str) -> Any:
         """The answer as JSON; None as long as there is none."""
         try:
@@ -176,3 +184,8 @@ class Flower:
     def queues(self) -> list[dict[str, Any]]:
         """The queues that it knows, and how many messages wait in each."""
         return list((self.ask("queues/length") or {"active_queues": []})["active_queues"])
+
+
+def _order(message: dict[str, Any] | None) -> str:
+    """What workers are told by a message on the broker's channel for it."""
+    return base64.b64decode(json.loads(message["data"])["body"]).decode() if message else ""

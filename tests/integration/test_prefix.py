@@ -34,6 +34,7 @@ def test_neither_of_two_installations_sees_the_other(both: tuple[Installation, I
     for each in both:
         each.worker("same")
     poll(lambda: flower.workers() == ["same@test"])
+    flower.wait_until_it_asks()
 
     first = one.stepmark("up", one.fleet(web_1={}, web_2={}), "--json")
     second = two.stepmark("up", two.fleet(web_1={"fail": "ssh.wait"}), "--json")

@@ -32,6 +32,7 @@ def test_a_run_goes_on_under_the_next_master(site: Installation, watched: Watche
     """The master is killed while a step runs: its end is recorded, and the next steps run, under the former replica."""
     worker = site.worker()
     flower = Flower(site)
+    flower.wait_until_it_asks()
     names = ("web_1", "web_2", "web_3")
     fleet = site.fleet(**{name: {"fail": "ssh.wait", "how": "wait"} for name in names})
     assert site.stepmark("register", fleet, "--detach").status == 0

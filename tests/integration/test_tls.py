@@ -65,6 +65,7 @@ def test_workers_beat_flower_and_commands_reach_redis_by_tls(secured: Secured, t
         flower = Flower(found)
         found.worker()
         poll(lambda: flower.workers() == ["w0@test"])
+        flower.wait_until_it_asks()
 
         assert found.stepmark("register", fleet).status == 0
         assert found.stepmark("schedule", "apply", fleet).status == 0

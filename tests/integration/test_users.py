@@ -62,6 +62,7 @@ def test_each_user_may_do_all_that_it_is_for(site: Installation, locked: Server)
     site.variables |= _is("operator", locked)
     flower = Flower(site)
     poll(flower.workers)
+    flower.wait_until_it_asks()
     fleet = site.fleet(
         {"name": "s", "workflow": "configure", "select": "all", "every": "1h"},
         web_1={},
