@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 def chain_failed(request: Any, error: BaseException, traceback: Any) -> None:  # noqa: ARG001 - Celery gives three
     """Build the failure's context from the tracked step. Called inline, in the process that saw the failure.
 
-    It may come twice, and it may blame a step that has ended (when the next message could not be published): then
+    It may come twice, and it may blame a step that has ended (when what follows it could not be sent): then
     the message's place is not the tracked one, and there is nothing to do.
     """
     identity = StepIdentity.read(request.headers)

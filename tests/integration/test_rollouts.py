@@ -117,6 +117,22 @@ def test_a_slot_is_freed_once_however_many_free_it(base: Base, rollouts: Rollout
     assert (record.ended, record.failed, record.started, record.live) == (1, 1, 2, 1)
 
 
+def test_of_many_slots_some_are_looked_at_each_time(
+    base: Base, rollouts: Rollouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.rollouts._PAGE", 2)
+    rollout = begin(rollouts, fleet(5), max_parallel=5)
+    rollouts.advance(rollout)
+    for name in ("web-2", "web-5"):
+        fail(base, rollouts.store.slots(rollout)[name])
+
+    rollouts.look(rollout)
+    assert live(rollouts, rollout) == ["web-1", "web-3", "web-4", "web-5"]
+
+    rollouts.look(rollout)
+    assert live(rollouts, rollout) == ["web-1", "web-3", "web-4"]
+
+
 def test_a_provider_has_a_limit_of_its_own(rollouts: Rollouts) -> None:
     rollout = begin(rollouts, fleet(4), max_parallel=3, per_provider={"existing": 2})
 
