@@ -37,7 +37,7 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
         "broker_connection_max_retries": None,
         # A Redis that becomes a replica, or is full, answers with an error; without this it would end the worker.
         "broker_channel_error_retry": True,
-        # Publishing a run's first message: if it cannot be done in a few seconds, the step stays due and is found there.
+        # Publishing a run's first message: if that takes more than seconds, the step stays due and is found there.
         "task_publish_retry_policy": {"max_retries": 5, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 2},
         # A connection that is cut without a word is noticed.
         "broker_transport_options": {

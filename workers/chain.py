@@ -1,4 +1,4 @@
-"""send: the one way that messages of a run get into the broker."""
+"""send: how the first message of a chain gets into the broker, and the rest of the chain with it."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Keys:
         return f"{self.prefix}:queues"
 
     def queue(self, name: str) -> str:
-        """List: a queue's messages. Written by Celery, whose other keys and channels begin alike; until taken."""
+        """List: a queue's messages. Celery, whose other keys and channels begin alike, and end; until taken."""
         return f"{self.prefix}:broker:{name}"
 
     def workers(self) -> str:

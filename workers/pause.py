@@ -38,6 +38,8 @@ def end(base: Base, app: Celery) -> tuple[str, ...]:
     """
     base.client.delete(base.keys.paused())
     due = cast("list[str]", base.client.zrange(base.keys.due(), 0, -1))
-    lost = base.store.runs(base.store.overtaken(base.store.glances(due).values()))
-    known = (record for record in lost.values() if succession.step_of(record))
+    seen = base.store.glances(due)
+    lost = base.store.runs(base.store.overtaken(seen.values()))
+    stay = (record for record in lost.values() if record.due_number == seen[record.run].due_number)
+    known = (record for record in stay if succession.step_of(record))
     return tuple(record.run for record in known if succession.go_on(base, app, record, Why.SENT_AGAIN)[0] == "ok")

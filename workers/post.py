@@ -45,11 +45,13 @@ class Post:
         self._lock = threading.Lock()
 
     def following(self, app: Celery, request: Any) -> Letter | None:
-        """What comes after `request` in its chain, if something does; Celery is left nothing to publish."""
+        """What comes after `request` in its chain, if something does; Celery is left nothing to publish.
+
+        Raises: whatever Celery does about a message that cannot be written; it has the chain then.
+        """
         if not request.chain:
             return None
         *rest, link = request.chain
-        request.chain = None
         with self._lock:
             self._producer = self._producer or app.amqp.Producer(self._connection, auto_declare=False)
             found: Signature = signature(link, app=app)
@@ -63,5 +65,6 @@ class Post:
                 declare=(),
                 retry=False,
             )
-            letters: list[Letter] = self._connection.transport.letters
-            return letters.pop()
+            letter: Letter = self._connection.transport.letters.pop()
+        request.chain = None
+        return letter

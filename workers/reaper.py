@@ -142,7 +142,8 @@ class Reaper:
             else:
                 found.append(run)
         for record in self._runs(found):
-            self._go_on(record, Why.SENT_AGAIN)
+            if record.due_number == seen[record.run].due_number:  # it has not gone on meanwhile
+                self._go_on(record, Why.SENT_AGAIN)
 
     def _go_on(self, record: RunRecord, why: Why) -> None:
         self._help(record.run, partial(self._decide, record, why))

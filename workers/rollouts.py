@@ -7,6 +7,7 @@ environment starts once, is decided by the scripts `launch` and `rollout`.
 from __future__ import annotations
 
 import logging
+from bisect import bisect
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -46,7 +47,7 @@ class Rollouts:
         self._keys = base.keys
         self._say = RolloutScript(base.client, base.keys).say
         self._launcher = Launcher(base, app)
-        self._pages: dict[str, int] = {}
+        self._last_seen: dict[str, str] = {}
         self.store = RolloutStore(base.client, base.keys)
 
     def begin(self, request: RolloutRequest) -> str:
@@ -212,10 +213,12 @@ class Rollouts:
 
     def _ended(self, rollout: str) -> tuple[str, ...]:
         """The environments in slots whose run does not go on any more: of a page of them, at the next look the next."""
-        every, offset = sorted(self.store.slots(rollout).items()), self._pages.pop(rollout, 0)
-        slots = dict(every[offset : offset + _PAGE])
-        if offset + _PAGE < len(every):
-            self._pages[rollout] = offset + _PAGE
+        every = self.store.slots(rollout)
+        names = sorted(every)
+        offset = bisect(names, self._last_seen.pop(rollout, ""))
+        slots = {name: every[name] for name in names[offset : offset + _PAGE]}
+        if offset + _PAGE < len(names):
+            self._last_seen[rollout] = max(slots)
         runs = self._base.store.glances(slots.values())
         following = self._base.store.glances(run.next for run in runs.values() if run.next and not run.live)
         live = {run.environment for run in (*runs.values(), *following.values()) if run.live}

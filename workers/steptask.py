@@ -96,7 +96,11 @@ class TrackedTask(Task):
         return None
 
     def _letter(self) -> Letter | None:
-        return _post.following(self.app, self.request)
+        try:
+            return _post.following(self.app, self.request)
+        except Exception:  # what the step has done counts all the same; Celery still has the chain, and publishes it
+            logger.exception("The message after %s could not be written", self.request.id)
+            return None
 
     def _hand_over(self, execution: Execution) -> None:
         answer = succession.hand_over(runtime.current(), self.app, execution)[0]

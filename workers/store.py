@@ -132,7 +132,7 @@ class Store:
     def overtaken(self, some: Iterable[Glance | RunRecord]) -> tuple[str, ...]:
         """Those queued runs whose message must be lost: a later one of its queue was started, or none is left.
 
-        A step is due a moment before its message is sent: within that moment, the later one may have been sent first.
+        A chain's first step is due a moment before its message is sent: a later one may have been sent before it.
         """
         due = [run for run in some if run.status is RunStatus.QUEUED]
         marks = cast("dict[str, str]", self.client.hgetall(self.keys.queues())) if due else {}

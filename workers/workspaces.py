@@ -114,7 +114,7 @@ def _files(path: Path) -> dict[str, bytes]:
 
 
 def _paths(folder: str) -> Iterator[str]:
-    """All regular files below, links left alone. Each step looks three times: providers have thousands of files."""
+    """All regular files below, links left alone. Each step looks twice: providers have thousands of files."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False) and entry.name != _LEFT_OUT:

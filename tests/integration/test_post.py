@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tasks.facts import Facts
+from tasks.failure import RunStatus
 from tasks.result import Result
-from tests.integration.conftest import request, spec
+from tests.integration.conftest import StartWorker, ended, request, spec
 from tests.integration.test_scripts import message
 from workers import connection
 from workers.celery import app
@@ -65,6 +67,19 @@ def test_it_is_what_celery_publishes(base: Base, place: Place) -> None:
     assert written == published
     assert written["headers"]["stepmark"]["run"] == place.run
     assert written["headers"]["parent_id"] == first.id
+
+
+def test_one_that_cannot_be_written_undoes_no_step(
+    base: Base, launcher: Launcher, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    """Celery publishes it: nobody has to send it again."""
+    start_worker(app="tests.integration.unwritten_worker")
+
+    run = ended(base, launcher.launch(request(spec())).run)
+
+    assert run.status is RunStatus.SUCCEEDED
+    assert (run.epoch, run.delivery) == (1, 1)
+    assert "it cannot be written" in (tmp_path / "w0@test.log").read_text()
 
 
 def test_after_the_last_step_there_is_none() -> None:

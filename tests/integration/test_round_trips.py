@@ -36,6 +36,8 @@ def test_a_step_asks_once_at_its_start_and_once_at_its_end(
 
     asked = [command.name for command in heard.of("start", "end") if command.name not in BESIDE]
     assert asked == ["start", "end"] * run.total
+    # Of the messages Celery sends the first; the others are sent by the end of the step before, within its script.
+    assert [command.name for command in heard.commands].count("LPUSH") == 1
 
 
 @pytest.mark.usefixtures("warm")
