@@ -28,9 +28,9 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
         # A chain's message carries the rest of the chain; gzip makes it a tenth.
         "task_compression": "gzip",
         "task_default_queue": "tools",
-        # Flower asks for the events of tasks, each five seconds. To nobody they are told all the same, at a third of a
-        # worker's CPU. `sent` would double them.
-        "worker_send_task_events": False,
+        # Flower shows what workers say of their tasks; `sent` would double the events. They also wake a pool of threads
+        # that was full: without them it looks for its next message up to a second late.
+        "worker_send_task_events": True,
         "task_send_sent_event": False,
         # A worker outlives its Redis for as long as it takes.
         "broker_connection_retry_on_startup": True,
