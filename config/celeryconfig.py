@@ -29,7 +29,7 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
         "task_compression": "gzip",
         "task_default_queue": "tools",
         # Flower shows what workers say of their tasks; `sent` would double the events. They also wake a pool of threads
-        # that was full: without them it looks for its next message up to a second late.
+        # that was full: without them it asks for its next message late.
         "worker_send_task_events": True,
         "task_send_sent_event": False,
         # A worker outlives its Redis for as long as it takes.
