@@ -43,6 +43,7 @@ class RolloutRecord(BaseModel):
 
     verb: what each environment goes through, as on the command line. total: environments; of them `started` have been
     launched, `left_out` could not be, `ended` have ended: `succeeded`, `failed`, `cancelled`, or `gone` from Redis.
+    partial: had steps that are not possible on their hosts. drifted: a look for drift has found some there.
     wave, wave_end: the environments up to that place may start. used: failures that each rule has counted.
     changed_by, reason, changed_at: of the last pause, resumption or cancellation.
     """
@@ -69,6 +70,7 @@ class RolloutRecord(BaseModel):
     cancelled: int = 0
     gone: int = 0
     partial: int = 0
+    drifted: int = 0
     wave: int
     wave_end: int
     canary: int = 0
@@ -119,7 +121,7 @@ class Outcome(BaseModel):
     """What became of an environment in a rollout. status: its run's, `gone`, or `left-out`.
 
     step, kind: of the failure; of what was left out, `kind` is that of the refusal, with its reason, its advice and
-    each thing that its workers lack.
+    each thing that its workers lack. drift: what a look for it has found, in one line, or empty.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -130,6 +132,7 @@ class Outcome(BaseModel):
     step: str = ""
     kind: str = ""
     partial: bool = False
+    drift: str = ""
     reason: str = ""
     advice: str = ""
     problems: tuple[dict[str, str], ...] = ()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import cast
 
 import redis
@@ -77,6 +79,14 @@ class RolloutStore:
         """The first run of each environment whose run goes on, by environment."""
         kept = cast("dict[str, str]", self._client.hgetall(self._keys.rollout_slots(rollout)))
         return {name: slot.split()[0] for name, slot in kept.items()}
+
+    def pending(self, record: RolloutRecord) -> tuple[str, ...]:
+        """The environments of a rollout that have not been started, in the order in which they are to start."""
+        pipe = self._client.pipeline(transaction=False)
+        for provider in record.providers:
+            pipe.zrange(self._keys.rollout_pending(record.rollout, provider), 0, -1, withscores=True)
+        found = cast("list[list[tuple[str, float]]]", pipe.execute())
+        return tuple(name for name, _ in sorted(itertools.chain(*found), key=itemgetter(1)))
 
     def outcomes(self, rollout: str) -> Mapping[str, Outcome]:
         """What became of each environment that has ended or was left out, by its name."""

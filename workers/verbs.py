@@ -6,8 +6,10 @@ import getpass
 import socket
 
 from config.fleet import EnvironmentSpec
+from config.rollout import Policy
 from tasks.providers import registry
 from tasks.providers.base import Need
+from tasks.workflows import WORKFLOWS
 
 _UP = "up"
 
@@ -18,6 +20,12 @@ def workflows(verb: str, environment: EnvironmentSpec) -> tuple[str, ...]:
         return (verb,)
     exists = Need.PROVISIONING in registry.get(environment).lacks(environment)
     return ("register" if exists else "provision", "configure")
+
+
+def policy(verb: str, declared: Policy) -> Policy:
+    """What of a fleet's policy holds for `verb`: a look changes nothing, and needs no canary."""
+    workflow = WORKFLOWS.get(verb)
+    return declared.model_copy(update={"canary": None}) if workflow and workflow.watches else declared
 
 
 def whoami() -> str:

@@ -14,7 +14,7 @@ from config import settings as settings_module
 from config.fleet import EnvironmentSpec, Fleet
 from tasks.errors import ConfigurationError
 from workers import crypto
-from workers.cli import chosen, options, output
+from workers.cli import chosen, options, output, policy
 
 _File = Annotated[Path, typer.Argument(metavar="[FILE]", help="The fleet file to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Write over a file that is there.")]
@@ -72,6 +72,8 @@ def validate(fleet: options.FleetFile = None, as_json: options.Json = False) -> 
     for schedule in found.schedules:
         console.print(f"schedule {schedule.name}: {schedule.workflow}, {escape(schedule.when)}")
     console.print(f"{escape(str(found.path))} is right.")
+    for warning in policy.warnings(found):
+        output.err().print(escape(warning), style="yellow", soft_wrap=True)
     return 0
 
 
@@ -94,4 +96,5 @@ def _shape(fleet: Fleet) -> dict[str, Any]:
         "file": str(fleet.path),
         "environments": [environment.model_dump(mode="json") for environment in fleet.environments],
         "schedules": [schedule.model_dump(mode="json") for schedule in fleet.schedules],
+        "warnings": list(policy.warnings(fleet)),
     }

@@ -160,7 +160,7 @@ class Wanted:
 def _launch(verb: str, wanted: Wanted, manner: Manner) -> int:
     """Launch over what is wanted: over one environment directly, over several as a rollout."""
     fleet = wanted.chosen.read()
-    policy = wanted.policy.over(fleet.rollout)
+    policy = wanted.policy.over(verbs.policy(verb, fleet.rollout))
     specs = wanted.chosen.of(fleet)
     wanted.failed.check()
     base = connect.base()

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from config.fleet import Fleet
 from config.rollout import Policy
 from tasks.errors import Kind
+from workers import verbs
 from workers.cli.choosing import STEPS
 
 _KINDS = tuple(map(str, Kind))
@@ -89,6 +91,16 @@ class PolicyFlags:
             raise typer.BadParameter("one number for all failures is enough", param_hint="--budget")
         in_all = {"failures": plain[0]} if plain else {}
         return {"budget": in_all | {"limits": [rule for rule in rules if len(rule) > 1]}}
+
+
+def warnings(fleet: Fleet) -> tuple[str, ...]:
+    """The schedules whose every firing would wait for an operator, and what to do about it."""
+    return tuple(
+        f"schedule {each.name}: each firing pauses when its canary has ended, until `stepmark rollout resume`:"
+        " say `then: go-on` in `rollout.canary`"
+        for each in fleet.schedules
+        if each.select and (canary := verbs.policy(each.workflow, fleet.rollout).canary) and canary.then == "pause"
+    )
 
 
 def _rule(text: str) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.markup import escape
 
+from tasks.failure import RunStatus
 from tasks.workflows import WORKFLOWS
 from workers import celery, pause
 from workers.cli import outcomes, outlook, output, progress, words
@@ -18,11 +19,14 @@ from workers.cli.reports import Exit, Report
 from workers.cli.rolloutwatch import RolloutWatch
 from workers.rolloutdraft import RolloutRequest
 from workers.rolloutrecord import LEFT_OUT, RolloutRecord, RolloutStatus
+from workers.rolloutrecord import Outcome as Ended
 from workers.rollouts import Rollouts
 from workers.runtime import Base
 
 # Of more environments not each one is told of: they are counted, and the failed ones are named.
 SMALL = 50
+_MOST_NAMED = 8
+_WELL = RunStatus.SUCCEEDED.value
 
 
 def roll(base: Base, request: RolloutRequest, manner: Manner) -> int:
@@ -60,7 +64,7 @@ def _failed(fields: News) -> bool:
 def conclude(base: Base, rollouts: Rollouts, rollout: str, manner: Manner, *, interrupted: bool) -> int:
     """Say what has become of a rollout so far; gives the exit status."""
     record = rollouts.store.rollout(rollout)
-    status = Exit.INTERRUPTED if interrupted else _status(base, rollouts, record, manner)
+    status = Exit.INTERRUPTED if interrupted else exit_status(record, detached=manner.detach)
     if manner.as_json:
         found = gather(base, rollouts, rollout)
         paused = pause.read(base)
@@ -79,7 +83,7 @@ def conclude(base: Base, rollouts: Rollouts, rollout: str, manner: Manner, *, in
     if record.total <= SMALL:
         outcomes.show(gather(base, rollouts, rollout), output.out())
     output.out().print(f"\n{summary(record)}", soft_wrap=True)
-    for line in () if record.total <= SMALL else (*failures(rollouts, rollout), *_drifted(base, rollouts, record)):
+    for line in () if record.total <= SMALL else parts(rollouts, record):
         output.out().print(escape(line), soft_wrap=True)
     if text := advice(record):
         output.out().print(f"next: {escape(text)}", soft_wrap=True)
@@ -102,17 +106,11 @@ def gather(base: Base, rollouts: Rollouts, rollout: str) -> tuple[Outcome, ...]:
     return outcomes.gather(names, environments, found, refusals)
 
 
-def _status(base: Base, rollouts: Rollouts, record: RolloutRecord, manner: Manner) -> Exit:
-    """As `exit_status`; of a look for drift that went well, whether one was found."""
-    found = exit_status(record, detached=manner.detach)
-    if found is Exit.OK and record.over and _looks(record):
-        return outcomes.exit_status(gather(base, rollouts, record.rollout))
-    return found
-
-
 def exit_status(record: RolloutRecord, *, detached: bool = False) -> Exit:
-    """0 if all went well, or goes on; 3 if all were left out; 5 if some went well or it has stopped; else 1."""
-    if record.succeeded == record.total or (detached and not record.over):
+    """0: all well, or it goes on; 6: well, some drifted; 3: all were left out; 5: some well, or it stopped; else 1."""
+    if record.succeeded == record.total:
+        return Exit.DRIFTED if record.drifted else Exit.OK
+    if detached and not record.over:
         return Exit.OK
     if record.left_out == record.total:
         return Exit.REFUSED
@@ -138,6 +136,7 @@ def summary(record: RolloutRecord) -> str:
         (record.live, "going on", "cyan"),
         (record.pending, "to come", ""),
         (record.partial, "partial", "yellow"),  # however they ended
+        (record.drifted, "drifted", "yellow"),
     ]
     parts = [f"[{colour}]{count} {word}[/]" if colour else f"{count} {word}" for count, word, colour in counts if count]
     text = f"[bold]rollout {record.rollout}[/]  {state(record)}  {record.ended + record.left_out}/{record.total}"
@@ -170,35 +169,33 @@ def _looks(record: RolloutRecord) -> bool:
     return bool(workflow and workflow.watches)
 
 
-def failures(rollouts: Rollouts, rollout: str, most: int = 20) -> Iterable[str]:
-    """The failures and what was left out, counted, each with the first names."""
-    grouped: dict[tuple[str, str, str], list[str]] = {}
-    for name, each in rollouts.store.outcomes(rollout).items():
-        if each.status != "succeeded":
-            grouped.setdefault((each.status, each.step, each.kind or each.reason), []).append(name)
+def parts(rollouts: Rollouts, record: RolloutRecord, most: int = 20) -> Iterable[str]:
+    """What became of its environments, counted, each with the first names: what went badly, then what went well."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    found = rollouts.store.outcomes(record.rollout)
+    for name, each in found.items():
+        if each.status != _WELL:
+            grouped.setdefault((_how(each), ""), []).append(name)
+        if each.drift:
+            grouped.setdefault(("drifted", f": {each.drift}"), []).append(name)
     rows = sorted(grouped.items(), key=lambda row: -len(row[1]))
-    for (status, step, kind), names in rows[:most]:
-        where = " ".join(filter(None, (status, step and f"at {step}", kind and f"({kind})")))
-        yield f"  {len(names)} {where}: {_first(names)}"
+    yield from (_part(how, names) + what for (how, what), names in rows[:most])
     if len(rows) > most:
         yield f"  and {len(rows) - most} other ways: --json has them all"
+    if well := [name for name, each in found.items() if each.status == _WELL]:
+        yield _part(_WELL, well)
+    if to_come := rollouts.store.pending(record):
+        yield _part("to come", to_come)
 
 
-def _drifted(base: Base, rollouts: Rollouts, record: RolloutRecord, most: int = 20) -> Iterable[str]:
-    """The drift that a look has found, counted, each with the first names."""
-    grouped: dict[str, list[str]] = {}
-    for outcome in gather(base, rollouts, record.rollout) if _looks(record) else ():
-        if outcome.drift:
-            grouped.setdefault(outcome.drift.summary, []).append(outcome.environment)
-    rows = sorted(grouped.items(), key=lambda row: -len(row[1]))
-    for summary_, names in rows[:most]:
-        yield f"  {len(names)} drifted: {_first(names)}: {summary_}"
-    if len(rows) > most:
-        yield f"  and {len(rows) - most} other ways: --json has them all"
+def _how(outcome: Ended) -> str:
+    kind = outcome.kind or outcome.reason
+    return " ".join(filter(None, (outcome.status, outcome.step and f"at {outcome.step}", kind and f"({kind})")))
 
 
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+def _part(how: str, names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"  {len(names)} {how}: {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def _say_begun(base: Base, record: RolloutRecord, manner: Manner) -> None:

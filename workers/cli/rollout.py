@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 import typer
@@ -212,7 +213,11 @@ def _row(record: RolloutRecord) -> tuple[str, ...]:
     done = f"{record.ended + record.left_out}/{record.total}"
     bad = ", ".join(
         f"{count} {word}"
-        for count, word in ((record.failed + record.gone, "failed"), (record.left_out, "left out"))
+        for count, word in (
+            (record.failed + record.gone, "failed"),
+            (record.left_out, "left out"),
+            (record.drifted, "drifted"),
+        )
         if count
     )
     what = f"{record.verb} of {record.total}"
@@ -221,8 +226,10 @@ def _row(record: RolloutRecord) -> tuple[str, ...]:
 
 def _shape(rollouts: Rollouts, rollout: str) -> dict[str, Any]:
     store = rollouts.store
-    return rolling.shape(store.rollout(rollout)) | {
+    record = store.rollout(rollout)
+    return rolling.shape(record) | {
         "slots": dict(store.slots(rollout)),
+        "to_come": list(store.pending(record)),
         "outcomes": {name: each.model_dump(mode="json") for name, each in store.outcomes(rollout).items()},
         "events": [dict(each) for each in store.events(rollout)],
     }
@@ -232,7 +239,7 @@ def _print(console: Console, base: Base, rollouts: Rollouts, record: RolloutReco
     console.print(rolling.summary(record), soft_wrap=True)
     console.print(f"  by {escape(record.user)} (unauthenticated), {words.moment(record.created_at)}: {record.trigger}")
     console.print(f"  {escape(rolling.plan(record))}", soft_wrap=True)
-    for line in rolling.failures(rollouts, record.rollout):
+    for line in rolling.parts(rollouts, record):
         console.print(escape(line), soft_wrap=True)
     if runs := live_runs(base, rollouts.store, record.rollout, _SHOWN_RUNS):
         console.print("\n[bold]going on[/]")
@@ -241,15 +248,16 @@ def _print(console: Console, base: Base, rollouts: Rollouts, record: RolloutReco
             console.print(f"and {record.live - len(runs)} more", style="dim")
     console.print("\n[bold]history[/]")
     for each in rollouts.store.events(record.rollout)[-_SHOWN_EVENTS:]:
-        console.print(f"  {words.moment(float(each['at']))}  {escape(_happened(each))}", soft_wrap=True)
+        console.print(f"  {words.moment(float(each['at']))}  {escape(_happened(each, record))}", soft_wrap=True)
     if text := rolling.advice(record):
         console.print(f"\nnext: {escape(text)}", soft_wrap=True)
 
 
-def _happened(event: Any) -> str:
+def _happened(event: Mapping[str, str], record: RolloutRecord) -> str:
     match event["event"]:
         case "wave":
-            return f"wave {event['wave']}: up to environment {event['until']}"
+            what = "canary" if record.canary and event["wave"] == "2" else "batch"
+            return f"the {what} has ended; next are environments {event.get('from', '')} to {event['until']}"
         case "ended":
             return f"ended: {event['status']}"
         case what:

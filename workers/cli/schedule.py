@@ -13,6 +13,7 @@ from config.fleet import Fleet
 from config.rollout import Policy
 from workers import celery, verbs
 from workers.cli import chosen, connect, options, output, scheduletable
+from workers.cli.policy import warnings
 from workers.cli.reports import Exit
 from workers.firing import Firings
 from workers.firingrecord import Due, Firing, Outcome
@@ -54,7 +55,9 @@ def apply(
         output.err().print(escape(f"{found.path} has no schedules."))
     if dry_run:
         output.err().print("Nothing was changed: --dry-run.")
-    else:
+    for warning in warnings(found):
+        output.err().print(escape(warning), style="yellow", soft_wrap=True)
+    if not dry_run:
         scheduletable.warn(base)
     return Exit.OK
 
@@ -183,7 +186,8 @@ def _apply(base: Base, found: Fleet, *, dry_run: bool) -> Iterator[dict[str, Any
     before = {record.schedule.name: record for record in kept.all()}
     for schedule in found.schedules:
         specs = found.select(schedule.selection) if schedule.select else ()
-        policy = found.rollout if schedule.select else Policy()  # a job has no rollout
+        # A job has no rollout.
+        policy = verbs.policy(schedule.workflow, found.rollout) if schedule.select else Policy()
         record = before.get(schedule.name)
         what = [] if record is None else kept.changes(record, schedule, specs, policy)
         if not dry_run and (record is None or what):

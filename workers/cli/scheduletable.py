@@ -31,7 +31,7 @@ def table(
             escape(schedule.when),
             escape(next_due(record)),
             f"{words.span(now - firing.fired_at)} ago" if firing else "-",
-            f"[{_COLOURS[firing.outcome]}]{escape(did(firing, rollouts))}[/]" if firing else "",
+            f"[{_colour(firing, rollouts)}]{escape(did(firing, rollouts))}[/]" if firing else "",
         )
     return made
 
@@ -76,12 +76,20 @@ def did(firing: Firing, rollouts: Mapping[str, RolloutRecord]) -> str:
     return f"rollout {firing.rollout} over {firing.environments}"
 
 
+def _colour(firing: Firing, rollouts: Mapping[str, RolloutRecord]) -> str:
+    record = rollouts.get(firing.rollout or "")
+    if record and (record.status is RolloutStatus.FAILED or record.drifted):
+        return "yellow"
+    return _COLOURS[firing.outcome]
+
+
 def _progress(record: RolloutRecord) -> str:
     """As `11 of 12 succeeded, 1 failed`."""
     counts = (
         (record.failed + record.gone, "failed"),
         (record.cancelled, "cancelled"),
         (record.left_out, "left out"),
+        (record.drifted, "drifted"),
         (record.live, "going on"),
         (record.pending, "paused" if record.status is RolloutStatus.PAUSED else "to come"),
     )

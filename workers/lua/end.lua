@@ -26,6 +26,7 @@ local function mark(at)
     found.since = known == '' and tonumber(at) or cjson.decode(known).since
     found.at, found.run = tonumber(at), get(run, 'run')
     redis.call('HSET', environment, 'drift', cjson.encode(found))
+    redis.call('HSET', run, 'drift', found.summary)
   end
 end
 
@@ -65,7 +66,7 @@ if done == '' then  -- a plan, or a check: the environment is as it was
   done, partial = get(run, 'origin_state'), get(environment, 'partial')
 end
 if get(run, 'mends') == '1' then redis.call('HDEL', environment, 'drift') end
-event(run, run_events, 'run-ended', at, {'state', done, 'partial', get(run, 'partial'), 'next', get(run, 'next')})
+event(run, run_events, 'run-ended', at, {'state', done, 'partial', partial, 'next', get(run, 'next')})
 if get(run, 'next') == '' or redis.call('EXISTS', next_run) == 0 then
   leave(get(run, 'done_state'), at, 'run', '', 'partial', partial)
   return answer('end', nonce, freed('done'))

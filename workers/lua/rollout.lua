@@ -59,6 +59,8 @@ local function outcome_of(key)
     local context = cjson.decode(failure)
     found.step, found.kind = context.failed_step, context.error_kind
   end
+  local drift = get(key, 'drift')
+  if drift ~= '' then found.drift = drift end
   return found
 end
 
@@ -66,9 +68,10 @@ end
 local function next_wave(total)
   local canary = number('wave') == 1 and get(rollout, 'canary_then') or ''
   local batch = number('batch')
+  local from = number('wave_end') + 1
   redis.call('HINCRBY', rollout, 'wave', 1)
   redis.call('HSET', rollout, 'wave_end', batch > 0 and math.min(total, number('wave_end') + batch) or total)
-  event('wave', 'wave', get(rollout, 'wave'), 'until', get(rollout, 'wave_end'))
+  event('wave', 'wave', get(rollout, 'wave'), 'from', from, 'until', get(rollout, 'wave_end'))
   local bad = number('ended') - number('succeeded') + number('left_out') - number('left_out_before')
   if canary == 'pause' then
     pause('the canary', 'it has ended, ' .. (bad == 0 and 'all well' or bad .. ' not well') .. ': look, then resume')
@@ -116,6 +119,7 @@ local function ended()
   for _, field in ipairs({'ended', found.status}) do redis.call('HINCRBY', rollout, field, 1) end
   redis.call('HINCRBY', rollout, 'live:' .. provider, -1)
   if found.partial then redis.call('HINCRBY', rollout, 'partial', 1) end
+  if found.drift then redis.call('HINCRBY', rollout, 'drifted', 1) end
   if found.status == 'failed' or found.status == 'gone' then charge(found.step, found.kind) end
 end
 

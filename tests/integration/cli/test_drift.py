@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from tests.integration import scripted
 from tests.integration.cli.conftest import Stepmark
 from tests.integration.conftest import ended, spec
-from tests.integration.scheduled import applied, dealt_with, runs
+from tests.integration.scheduled import applied, dealt_with, over, runs
 from workers.cli import rolling
 from workers.firing import Firings
 from workers.runtime import Base
@@ -57,6 +58,34 @@ def test_over_many_environments_drift_is_counted(
     assert f"  2 drifted: web-1, web-3: {SUMMARY}" in said.out.splitlines()
     assert failed.status == 5
     assert "next: `stepmark drift` looks again" in failed.out
+
+
+def test_a_rollout_tells_what_its_looks_have_found(stepmark: Stepmark, fleet: Fleet, worker: Worker[bytes]) -> None:
+    stepmark("register", fleet(web_1={}, web_2={}, web_3={}))
+
+    said = stepmark("drift", fleet(web_1={"drift": SUMMARY}, web_2={}, web_3={}))
+
+    assert "3/3: 3 succeeded, 1 drifted" in said.out.splitlines()[-1]
+    shown = stepmark("rollout", "show").out
+    assert f"  1 drifted: web-1: {SUMMARY}" in shown.splitlines()
+    assert "  3 succeeded: web-1, web-2, web-3" in shown.splitlines()
+    assert "1 drifted" in stepmark("rollout", "list").out
+    document = stepmark("rollout", "show", "--json").json
+    assert (document["drifted"], document["outcomes"]["web-1"]["drift"]) == (1, SUMMARY)
+    assert document["outcomes"]["web-2"]["drift"] == ""
+    clean = stepmark("drift", fleet(web_1={}, web_2={}, web_3={}))
+    assert (clean.status, "drifted" in clean.out) == (0, False)
+
+
+def test_the_canary_of_a_fleet_is_not_for_looks(stepmark: Stepmark, fleet: Fleet, worker: Worker[bytes]) -> None:
+    file = fleet(web_1={}, web_2={})
+    stepmark("register", file)
+    file.write_text(json.dumps({**json.loads(file.read_text()), "rollout": {"canary": {"size": 1}}}))
+
+    by_the_file, by_hand = stepmark("drift", file), stepmark("drift", file, "--canary", "1")
+
+    assert by_the_file.status == 0
+    assert (by_hand.status, "paused by the canary" in by_hand.out) == (5, True)
 
 
 def test_a_look_that_failed_is_shown_until_the_next_one(
@@ -108,3 +137,6 @@ def test_by_a_schedule(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Wor
     mark = base.store.environment("web-1").drift
     assert mark is not None
     assert (run.trigger, mark.run, mark.summary) == (f"schedule nightly, rollout {firing.rollout}", run.run, SUMMARY)
+    over(base, firing)
+    assert "1 of 1 succeeded, 1 drifted" in stepmark("schedule", "show", "nightly").out
+    assert "1 drifted" in " ".join(stepmark("schedule", "list").out.split())

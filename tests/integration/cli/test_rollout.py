@@ -72,6 +72,10 @@ def test_a_canary_pauses_and_is_resumed(stepmark: Stepmark, fleet: Fleet, worker
     assert said.status == Exit.PARTLY
     assert "paused by the canary: it has ended, all well: look, then resume  1/4: 1 succeeded, 3 to come" in said.out
     assert "`stepmark rollout resume" in said.out
+    shown = stepmark("rollout", "show").out
+    assert "  1 succeeded: web-1\n  3 to come: web-2, web-3, web-4\n" in shown
+    assert "the canary has ended; next are environments 2 to 4" in shown
+    assert stepmark("rollout", "show", "--json").json["to_come"] == ["web-2", "web-3", "web-4"]
 
     resumed = stepmark("rollout", "resume", "--reason", "fine")
 

@@ -7,6 +7,7 @@ import getpass
 import pytest
 
 from config.fleet import EnvironmentSpec
+from config.rollout import Canary, Policy
 from workers import verbs
 
 
@@ -38,3 +39,12 @@ def test_a_user_without_a_name_is_unknown(monkeypatch: pytest.MonkeyPatch) -> No
     assert verbs.whoami().startswith(f"{getpass.getuser()}@")
     monkeypatch.setattr(getpass, "getuser", nobody)
     assert verbs.whoami().startswith("unknown@")
+
+
+@pytest.mark.parametrize(
+    ("verb", "holds"), [("up", True), ("configure", True), ("resume", True), ("drift-check", False)]
+)
+def test_a_look_needs_no_canary(verb: str, holds: bool) -> None:
+    found = verbs.policy(verb, Policy(max_parallel=3, canary=Canary(size=1)))
+
+    assert (found.max_parallel, found.canary is not None) == (3, holds)

@@ -41,7 +41,25 @@ def test_validate_lists_what_is_declared(stepmark: Stepmark) -> None:
     assert "fleet.yaml is right" in text.out
     assert "schedule often: configure, every 6h" in text.out
     assert [environment["name"] for environment in as_json.json["environments"]] == ["web-1", "staging", "office"]
-    assert as_json.json.keys() == {"file", "environments", "schedules"}
+    assert as_json.json.keys() == {"file", "environments", "schedules", "warnings"}
+    assert (as_json.json["warnings"], text.err) == ([], "")
+
+
+def test_validate_warns_of_schedules_that_would_wait_for_somebody(stepmark: Stepmark) -> None:
+    host = "- {name: web-1, provider: {name: sandbox, host: light}, ssh: {key: env:KEY}}"
+    schedules = "\n".join(
+        f'- {{name: {name}, workflow: {name}, cron: "0 3 * * *", select: all}}' for name in ("configure", "drift-check")
+    )
+    declared = f"environments:\n{host}\nschedules:\n{schedules}\nrollout:\n  canary: {{size: 1}}\n"
+    Path("fleet.yaml").write_text(declared)
+
+    said, as_json = stepmark("validate"), stepmark("validate", "--json")
+
+    assert (said.status, said.err.count("schedule ")) == (Exit.OK, 1)
+    assert said.err.startswith("schedule configure: each firing pauses when its canary has ended")
+    assert len(as_json.json["warnings"]) == 1
+    Path("fleet.yaml").write_text(declared.replace("size: 1", "size: 1, then: go-on"))
+    assert stepmark("validate").err == ""
 
 
 def test_validate_names_every_problem_with_its_place(stepmark: Stepmark) -> None:
