@@ -28,9 +28,9 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
         # A chain's message carries the rest of the chain; gzip makes it a tenth.
         "task_compression": "gzip",
         "task_default_queue": "tools",
-        # Flower shows what workers say of their tasks; `sent` would double the events. They also wake a pool of threads
-        # that was full: without them it asks for its next message late.
-        "worker_send_task_events": True,
+        # Flower lives on what workers say of their tasks. It asks for that, every few seconds: until then it would cost
+        # a fifth of a worker's CPU for nobody. `sent` would double the events.
+        "worker_send_task_events": False,
         "task_send_sent_event": False,
         # A worker outlives its Redis for as long as it takes.
         "broker_connection_retry_on_startup": True,

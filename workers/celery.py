@@ -10,7 +10,7 @@ from celery import Celery
 from celery.signals import after_setup_logger
 
 from config import celeryconfig, logs, settings
-from workers import membership, pulse, reaper
+from workers import membership, pulse, reaper, waking
 
 
 def _configuration() -> dict[str, Any]:
@@ -31,6 +31,7 @@ app.add_defaults(_configuration)
 # result. A parent that stops listens no more, and results mean nothing here: without this, a warm shutdown takes 30 s.
 pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 app.steps["consumer"].add(pulse.Pulse)
+app.steps["consumer"].add(waking.Waker)
 app.steps["worker"].add(membership.Permitted)
 app.steps["worker"].add(reaper.Part)
 app.steps["consumer"].add(membership.Member)

@@ -42,7 +42,6 @@ def _simulated(step: str) -> Callable[[Facts, StepContext], Result]:
 
 
 def _install() -> None:
-    app.conf.worker_send_task_events = False  # what Flower costs is measured by benchmarks/tracking.py
     app.loader.import_default_modules()
     for workflow in (WORKFLOWS["provision"], WORKFLOWS["configure"]):
         for step in workflow.steps:
