@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -23,6 +23,8 @@ from workers.rolloutscript import RolloutScript
 FIRE = "stepmark.fire_schedule"
 BEGUN = "begun:"
 """A field of a schedule, and the time of a firing: the id of its rollout, until it has been dealt with."""
+ROLLOUT = "rollout."
+"""What a change of the policy's fields begins with."""
 # What is done by itself whether or not a fleet file says so. One that is applied by the same name takes its place.
 STANDING = (Schedule(name="retention", workflow="retention", cron="10 4 * * *", jitter="30m", missed="run-once"),)
 
@@ -56,6 +58,21 @@ class ScheduleRecord(BaseModel):
     def timetable(self) -> Timetable:
         """Its times."""
         return self.schedule.timetable(self.since)
+
+
+class Change(NamedTuple):
+    """What `apply` would change of a field, as JSON values. field: the schedule's, or `rollout.FIELD` of the policy."""
+
+    field: str
+    old: Any
+    new: Any
+
+
+class Changes(NamedTuple):
+    """What `apply` would change. environments: `+ NAME` new, `- NAME` gone, `~ NAME` otherwise declared."""
+
+    fields: tuple[Change, ...] = ()
+    environments: tuple[str, ...] = ()
 
 
 class Schedules:
@@ -111,16 +128,13 @@ class Schedules:
         schedule: Schedule,
         specs: tuple[EnvironmentSpec, ...],
         policy: Policy = _DEFAULT,
-    ) -> list[str]:
-        """What `apply` would change: `every: 6h -> 4h`; `+` new, `-` gone, `~` otherwise declared, of environments."""
+    ) -> Changes:
+        """What `apply` would change."""
         kept = {spec.name: spec for spec in self.specs(schedule.name)}
         names = {spec.name for spec in specs}
-        return [
-            *_differences(record.schedule, schedule),
-            *(f"rollout.{line}" for line in _differences(record.policy, policy)),
-            *(f"{'~' if spec.name in kept else '+'} {spec.name}" for spec in specs if kept.get(spec.name) != spec),
-            *(f"- {name}" for name in kept if name not in names),
-        ]
+        fields = (*_differences(record.schedule, schedule), *_differences(record.policy, policy, ROLLOUT))
+        declared = [f"{'~' if spec.name in kept else '+'} {spec.name}" for spec in specs if kept.get(spec.name) != spec]
+        return Changes(fields, (*declared, *(f"- {name}" for name in kept if name not in names)))
 
     def apply(
         self, schedule: Schedule, specs: tuple[EnvironmentSpec, ...], by: str, at: float, policy: Policy = _DEFAULT
@@ -236,12 +250,9 @@ def _record(name: str, values: Sequence[str | None], next_at: float | None) -> S
         raise RefusedError(f"schedule {name} was applied by another version of stepmark", advice) from error
 
 
-def _differences(old: Model, new: Model) -> list[str]:
-    """What was written otherwise, as `every: 6h -> 4h`; but for what is selected."""
+def _differences(old: Model, new: Model, prefix: str = "") -> Iterator[Change]:
+    """What was written otherwise; but for what is selected."""
     before, after = (each.model_dump(mode="json", exclude={"select"}) for each in (old, new))
-    changed = [name for name in before if before[name] != after[name]]
-    return [f"{name}: {_plain(before[name])} -> {_plain(after[name])}" for name in changed]
-
-
-def _plain(value: Any) -> str:
-    return "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    for name, value in before.items():
+        if value != after[name]:
+            yield Change(prefix + name, value, after[name])

@@ -11,7 +11,7 @@ from workers.firing import Firings
 from workers.pause import Pause
 from workers.refusals import NotFoundError, RefusedError
 from workers.runtime import Base
-from workers.schedule import Schedules
+from workers.schedule import Change, Changes, Schedules
 
 
 def test_what_is_applied_is_kept_with_what_it_selects(kept: Schedules, base: Base) -> None:
@@ -25,7 +25,7 @@ def test_what_is_applied_is_kept_with_what_it_selects(kept: Schedules, base: Bas
     assert (found.schedule, found.environments, found.applied_by) == (declared(), ("web-1", "web-2"), "anna@here")
     assert kept.specs("nightly") == specs
     assert found.next_at == int(at) + HOUR
-    assert kept.changes(found, declared(), specs) == []
+    assert kept.changes(found, declared(), specs) == Changes()
 
 
 def test_what_would_change_is_named(kept: Schedules, base: Base) -> None:
@@ -37,12 +37,10 @@ def test_what_would_change_is_named(kept: Schedules, base: Base) -> None:
         (spec("web-1"), spec("web-2", tier="db"), spec("web-4")),
     )
 
-    assert found == [
-        "every: 1h -> none",
-        "cron: none -> 0 3 * * *",
-        "overlap: skip -> queue",
-        *("~ web-2", "+ web-4", "- web-3"),
-    ]
+    assert found == Changes(
+        (Change("every", "1h", None), Change("cron", None, "0 3 * * *"), Change("overlap", "skip", "queue")),
+        ("~ web-2", "+ web-4", "- web-3"),
+    )
 
 
 def test_how_its_rollouts_go_is_kept_too(kept: Schedules, base: Base) -> None:
@@ -52,11 +50,11 @@ def test_how_its_rollouts_go_is_kept_too(kept: Schedules, base: Base) -> None:
     found = kept.find("nightly")
     base.client.hdel(base.keys.schedule("nightly"), "policy")
 
-    assert (found.policy, kept.changes(found, declared(), specs, policy)) == (policy, [])
-    assert kept.changes(found, declared(), specs) == [
-        "rollout.max_parallel: 5 -> 100",
-        'rollout.budget: {"failures": "5%", "limits": []} -> {"failures": null, "limits": []}',
-    ]
+    assert (found.policy, kept.changes(found, declared(), specs, policy)) == (policy, Changes())
+    assert kept.changes(found, declared(), specs).fields == (
+        Change("rollout.max_parallel", 5, 100),
+        Change("rollout.budget", {"failures": "5%", "limits": []}, {"failures": None, "limits": []}),
+    )
     assert kept.find("nightly").policy == Policy()
 
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from tasks.failure import RunStatus
 from tasks.workflows import WORKFLOWS
 from workers import celery, pause
-from workers.cli import outcomes, outlook, output, progress, words
+from workers.cli import outcomes, outlook, output, policywords, progress
 from workers.cli.enqueue import Manner
 from workers.cli.news import News, position
 from workers.cli.outcomes import Outcome
@@ -208,19 +208,7 @@ def _say_begun(base: Base, record: RolloutRecord, manner: Manner) -> None:
 
 def plan(record: RolloutRecord) -> str:
     """How a rollout is to go, in words."""
-    parts = [f"{record.verb} of {record.total} environments, {record.max_parallel} at a time"]
-    if record.canary:
-        then = "then a pause" if record.canary_then == "pause" else "then on if all is well"
-        parts.append(f"{record.canary} first as a canary, {then}")
-    if record.batch:
-        parts.append(f"in batches of {record.batch}")
-    for rule in record.rules:
-        what = " ".join(filter(None, (rule.step and f"at {rule.step}", rule.kind and f"of kind {rule.kind}")))
-        count = f"{rule.failures} failure{'' if rule.failures == 1 else 's'}"
-        parts.append(" ".join(filter(None, (count, what, "tolerated"))))
-    if record.deadline_seconds:
-        parts.append(f"nothing new after {words.span(record.deadline_seconds)}")
-    return "; ".join(parts)
+    return f"{record.verb} of {record.total} environments, {policywords.whole(record)}"
 
 
 def _view(watched: RolloutWatch) -> View:

@@ -22,7 +22,7 @@ from workers.refusals import RefusedError
 from workers.rolloutrecord import LEFT_OUT, RolloutRecord
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
-from workers.schedule import STANDING, ScheduleRecord, Schedules
+from workers.schedule import STANDING, Change, Changes, ScheduleRecord, Schedules
 
 _UPCOMING = 5
 _SHAPE = {"environments", "policy", "applied_at", "applied_by", "paused", "next_at"}
@@ -189,13 +189,19 @@ def _apply(base: Base, found: Fleet, *, dry_run: bool) -> Iterator[dict[str, Any
         # A job has no rollout.
         policy = verbs.policy(schedule.workflow, found.rollout) if schedule.select else Policy()
         record = before.get(schedule.name)
-        what = [] if record is None else kept.changes(record, schedule, specs, policy)
-        if not dry_run and (record is None or what):
+        changes = kept.changes(record, schedule, specs, policy) if record else Changes()
+        if not dry_run and (record is None or any(changes)):
             kept.apply(schedule, specs, verbs.whoami(), base.now(), policy)
-        change = "added" if record is None else "changed" if what else "unchanged"
         if record is None:
-            what = [schedule.workflow, schedule.when, *(f"+ {spec.name}" for spec in specs)]
-        yield {"schedule": schedule.name, "change": change, "what": what}
+            added = [schedule.workflow, schedule.when, *(f"+ {spec.name}" for spec in specs)]
+            yield _said(schedule.name, "added", added)
+        else:
+            what = scheduletable.changes(changes, record.policy, policy)
+            yield _said(schedule.name, "changed" if what else "unchanged", what, changes.fields)
+
+
+def _said(schedule: str, change: str, what: list[str], fields: Iterable[Change] = ()) -> dict[str, Any]:
+    return {"schedule": schedule, "change": change, "what": what, "changes": [each._asdict() for each in fields]}
 
 
 def _others(base: Base, found: Fleet, *, prune: bool, dry_run: bool) -> Iterator[dict[str, Any]]:
@@ -206,7 +212,7 @@ def _others(base: Base, found: Fleet, *, prune: bool, dry_run: bool) -> Iterator
             continue
         if prune and not dry_run:
             kept.remove(name)
-        yield {"schedule": name, "change": "removed" if prune else "not-in-file", "what": []}
+        yield _said(name, "removed" if prune else "not-in-file", [])
 
 
 def _upcoming(record: ScheduleRecord, now: float) -> Iterator[float]:

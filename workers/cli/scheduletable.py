@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from workers.cli import output, words
+from config.rollout import Policy
+from workers.cli import output, policywords, words
 from workers.firingrecord import Due, Firing, Outcome
 from workers.rolloutrecord import RolloutRecord, RolloutStatus
 from workers.runtime import Base
-from workers.schedule import ScheduleRecord, Schedules
+from workers.schedule import ROLLOUT, Change, Changes, ScheduleRecord, Schedules
 
 _COLOURS = {Outcome.LAUNCHED: "green", Outcome.LEFT_OUT: "red", Outcome.WAITING: "yellow"}
 
@@ -50,7 +51,7 @@ def lines(
     yield f"  applied {words.moment(record.applied_at)} by {record.applied_by}"
     if schedule.select:
         yield f"  on {', '.join(record.environments)}"
-        yield f"  as a rollout, {record.policy.max_parallel} at a time"
+        yield f"  as a rollout, {policywords.whole(record.policy)}"
     if record.waiting:
         yield f"  the firing of {words.moment(Due.parse(record.waiting).at)} waits for an earlier one"
     yield f"next: {', '.join(map(words.moment, upcoming)) or next_due(record)}"
@@ -58,6 +59,17 @@ def lines(
         asked = f" by {firing.by}" if firing.by else ""
         yield f"{words.moment(firing.fired_at)}{asked}: {did(firing, rollouts)}"
         yield from (f"  {name}: {reason}" for name, reason in firing.left_out.items())
+
+
+def changes(found: Changes, old: Policy, new: Policy) -> list[str]:
+    """What an application changes: `every: 6h -> 4h`, `rollout: 10 at a time -> 20 at a time`, `+ web-1`."""
+    return [*(_change(each, old, new) for each in found.fields), *found.environments]
+
+
+def _change(change: Change, old: Policy, new: Policy) -> str:
+    if change.field.startswith(ROLLOUT):
+        return f"rollout: {policywords.changed(change.field.removeprefix(ROLLOUT), old, new)}"
+    return f"{change.field}: {change.old or 'none'} -> {change.new or 'none'}"
 
 
 def next_due(record: ScheduleRecord) -> str:

@@ -72,16 +72,43 @@ def test_apply_says_what_it_changes(stepmark: Stepmark, write: Write) -> None:
     assert "No beat is active" in first.err
     assert again.out == "unchanged   nightly\nunchanged   often\n"
     assert other.out == "changed     nightly: overlap: skip -> queue\nnot-in-file often\n"
-    canary = '{"size": 1, "then": "pause"}'
-    changes = f"rollout.max_parallel: 100 -> 5; rollout.canary: none -> {canary}"
+    changes = "rollout: 100 at a time -> 5 at a time; rollout: no canary -> 1 first as a canary, then a pause"
     assert policy.out.splitlines()[0] == f"changed     nightly: {changes}"
-    changes = f"~ web-1; ~ web-2; rollout.max_parallel: 5 -> 100; rollout.canary: {canary} -> none"
-    assert set(pruned.out.splitlines()[0].removeprefix("changed     nightly: ").split("; ")) == set(changes.split("; "))
+    changes = "rollout: 5 at a time -> 100 at a time; rollout: 1 first as a canary, then a pause -> no canary"
+    assert pruned.out.splitlines()[0] == f"changed     nightly: {changes}; ~ web-1; ~ web-2"
     assert pruned.out.splitlines()[1] == "removed     often"
     assert none.json == {
-        "schedules": [{"schedule": "nightly", "change": "removed", "what": []}],
+        "schedules": [{"schedule": "nightly", "change": "removed", "what": [], "changes": []}],
         "dry_run": False,
     }
+
+
+def test_apply_says_it_in_json_too(stepmark: Stepmark, write: Write) -> None:
+    """In words and in values."""
+    stepmark("schedule", "apply", write(NIGHTLY))
+
+    said = stepmark("schedule", "apply", write({**NIGHTLY, "jitter": "5m"}, budget={"failures": "5%"}), "--json")
+
+    (nightly,) = said.json["schedules"]
+    assert nightly["what"] == ["jitter: none -> 5m", "rollout: no budget -> failures of 5% tolerated"]
+    assert nightly["changes"] == [
+        {"field": "jitter", "old": None, "new": "5m"},
+        {
+            "field": "rollout.budget",
+            "old": {"failures": None, "limits": []},
+            "new": {"failures": "5%", "limits": []},
+        },
+    ]
+
+
+def test_show_says_the_whole_policy(stepmark: Stepmark, write: Write) -> None:
+    policy = {"per_provider": {"existing": 3}, "canary": {"size": "5%", "then": "go-on"}, "deadline": "90m"}
+    stepmark("schedule", "apply", write(NIGHTLY, max_parallel=7, **policy))
+
+    assert stepmark("schedule", "show", "nightly").out.splitlines()[4] == (
+        "  as a rollout, 7 at a time; at most 3 of existing; 5% first as a canary, then on if all is well; "
+        "nothing new after 90m"
+    )
 
 
 def test_a_dry_run_changes_nothing(stepmark: Stepmark, write: Write, base: Base) -> None:
