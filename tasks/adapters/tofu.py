@@ -28,10 +28,11 @@ _WAIT = "-lock-timeout=10s"
 
 @dataclass(frozen=True)
 class Plan:
-    """A saved plan. `changed`: applying it would change resources or outputs."""
+    """A saved plan. `changed`: applying it would change resources or outputs. starts: all that it ends is a `boot`."""
 
     summary: PlanSummary
     changed: bool
+    starts: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def plan(folder: Folder, *, allow_destroy: bool) -> Plan:
     if ended and not allow_destroy:
         (folder.path / PLAN).unlink()
         raise errors.DestroyRefusedError(f"the plan would destroy or replace {', '.join(ended)}")
-    return Plan(outcome.report.changes or NOTHING, changed)
+    summary = outcome.report.changes or NOTHING
+    return Plan(summary, changed, starts=outcome.report.destroys == (folder.boot,) and summary.destroy == 1)
 
 
 def compare(folder: Folder) -> Difference:

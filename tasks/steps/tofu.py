@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tasks import errors
 from tasks.adapters import cloud_init, tofu, tofu_salvage
+from tasks.adapters.tofu import Plan
 from tasks.adapters.tofu_folder import Folder
 from tasks.context import StepContext
 from tasks.facts import Facts, PlanSummary
@@ -24,6 +25,8 @@ _LEAKED = (
     + tofu_salvage.ERRORED
     + " in its workspace of this environment, run destroy there; else end the host by hand, then run destroy again"
 )
+# Why a plan that replaces something needs no leave.
+_START = "it replaces the start of the host, which loses nothing"
 _NOBODY_KNOWS = (
     "an earlier apply was cut off, the state knows no host, and {}: see by hand whether {} was made; "
     "if not, `stepmark resume {} --nothing-made`"
@@ -77,7 +80,7 @@ def plan(facts: Facts, context: StepContext) -> Result:
     with root.opened(context) as folder:
         made = tofu.plan(folder, allow_destroy=context.options.allow_destroy)
     ending = Ending.DONE if made.changed else Ending.UNCHANGED
-    return Result(facts.model_copy(update={"plan": made.summary}), ending, _to_do(made.summary))
+    return Result(facts.model_copy(update={"plan": made.summary}), ending, _to_do(made))
 
 
 @step("tofu.apply")
@@ -97,7 +100,9 @@ def apply(facts: Facts, context: StepContext) -> Result:
     # Outputs alone may change too: nothing is counted then, but the serial grows.
     nothing = applied.changes == tofu.NOTHING and facts.state_serial in {None, serial}
     ending = Ending.UNCHANGED if nothing else Ending.DONE
-    return Result(facts.model_copy(update=update), ending, "; ".join(filter(None, (_did(applied.changes), seen))))
+    start = _START if applied.plan and applied.plan.starts else None
+    note = "; ".join(filter(None, (_did(applied.changes), start, seen)))
+    return Result(facts.model_copy(update=update), ending, note)
 
 
 @step("tofu.read_instance")
@@ -204,8 +209,10 @@ def _learned(facts: Facts, update: Mapping[str, object]) -> Result:
     return Result(learned, Ending.UNCHANGED if learned == facts else Ending.DONE)
 
 
-def _to_do(changes: PlanSummary) -> str:
-    return f"{changes.add} to add, {changes.change} to change, {changes.destroy} to destroy"
+def _to_do(made: Plan) -> str:
+    changes = made.summary
+    counts = f"{changes.add} to add, {changes.change} to change, {changes.destroy} to destroy"
+    return f"{counts}; {_START}" if made.starts else counts
 
 
 def _did(changes: PlanSummary) -> str:

@@ -16,7 +16,7 @@ from tasks.context import Options
 from tasks.failure import RunStatus
 from tasks.workflows.drift import DRIFT_CHECK
 from workers import celery, readiness, runlog, verbs
-from workers.cli import checking, connect, enqueue, options, output, rolling
+from workers.cli import checking, connect, enqueue, options, output, rolling, words
 from workers.cli.choosing import Failures
 from workers.cli.chosen import Chosen
 from workers.cli.enqueue import Manner, Start
@@ -233,10 +233,10 @@ def _plan(wanted: Wanted, manner: Manner) -> int:
 
 
 def _made(base: Base, run: RunRecord) -> dict[str, Any]:
-    """The plan that a run made: the counts, a line about them, and what OpenTofu printed."""
+    """The plan that a run made: the counts, a line about them and what else its step said, what OpenTofu printed."""
     text = "\n".join(entry.text for entry in runlog.read(base.client, base.keys, run.run) if entry.step == _PLAN_STEP)
     counts = base.store.facts(run.environment).plan
-    if counts is None or all(step.step != _PLAN_STEP for step in run.completed):
+    notes = [step.note for step in run.completed if step.step == _PLAN_STEP]
+    if counts is None or not notes:
         return {"counts": None, "summary": "no plan was made", "text": text}
-    summary = f"{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy"
-    return {"counts": counts.model_dump(), "summary": summary, "text": text}
+    return {"counts": counts.model_dump(), "summary": words.planned(counts, notes[-1]), "text": text}

@@ -12,6 +12,7 @@ from tasks.failure import FailureContext, RunStatus
 from workers.overviewrow import Sight, Standing
 
 if TYPE_CHECKING:  # who looks from afar need not import them
+    from tasks.facts import PlanSummary
     from workers.records import DriftMark, EnvironmentRecord, RunRecord
 
 Run: TypeAlias = "RunRecord | Sight"
@@ -91,6 +92,12 @@ def seen_at(record: Run, at: float) -> Run:
         return replace(record, read_at=at)
     later: RunRecord = record.model_copy(update={"read_at": at})
     return later
+
+
+def planned(counts: PlanSummary, note: str) -> str:
+    """A plan in one line: the counts, and what else the note of its step says, in which they come first too."""
+    said, more = f"{counts.add} to add, {counts.change} to change, {counts.destroy} to destroy", note.partition("; ")[2]
+    return f"{said}; {more}" if more else said
 
 
 def drift(mark: DriftMark) -> str:

@@ -213,15 +213,27 @@ def test_a_plan_that_replaces_is_refused_and_not_kept(bench: Bench) -> None:
 
 
 def test_a_plan_that_only_starts_the_host_again_needs_no_leave(bench: Bench) -> None:
+    folder = replace(bench.folder, boot="terraform_data.boot")
+    bench.commands.script["tofu plan"] = planned("plan-starts")
+
+    made = tofu.plan(folder, allow_destroy=False)
+
+    assert made == tofu.Plan(PlanSummary(add=1, change=0, destroy=1), changed=True, starts=True)
+    assert not tofu.plan(replace(bench.folder, boot="other.boot"), allow_destroy=True).starts
+
+
+def test_a_start_that_comes_with_another_host_is_no_mere_start(bench: Bench) -> None:
+    """Nor beside a host that is half made, which may be replaced as well."""
     folder, whole = replace(bench.folder, boot="terraform_data.boot"), planned("plan-replaces")
-    lines = [line for line in whole.stdout.split("\n") if "terraform_data.host: Plan to replace" not in line]
-    bench.commands.script["tofu plan"] = replace(whole, stdout="\n".join(lines))
-
-    assert tofu.plan(folder, allow_destroy=False).changed
-
     bench.commands.script["tofu plan"] = whole
+
     with pytest.raises(errors.DestroyRefusedError, match=r"destroy or replace terraform_data\.host$"):
         tofu.plan(folder, allow_destroy=False)
+
+    assert not tofu.plan(folder, allow_destroy=True).starts
+    tainted = whole.stdout.replace('"reason":"cannot_update"', '"reason":"tainted"', 1)
+    bench.commands.script["tofu plan"] = replace(whole, stdout=tainted)
+    assert not tofu.plan(folder, allow_destroy=False).starts
 
 
 @pytest.mark.parametrize("exit_status", [2, 1])

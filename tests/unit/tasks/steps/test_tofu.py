@@ -263,6 +263,21 @@ def test_a_plan_that_replaces_needs_the_operators_leave(bench: Bench) -> None:
     assert allowed.facts.plan == PlanSummary(add=2, change=0, destroy=2)
 
 
+def test_a_plan_that_starts_the_host_again_says_why_it_needs_no_leave(bench: Bench) -> None:
+    """Also one that the apply has to make, because the saved one no longer fits."""
+    bench.provider.boot = "terraform_data.boot"
+    bench.commands.script |= {
+        "tofu plan": planned("plan-starts"),
+        "tofu apply": [answer("apply-stale"), replace(planned("plan-starts"), exit_status=0)],
+        "tofu state pull": Answer('{"serial": 3}'),
+    }
+
+    notes = [tofu.plan(Facts(), bench.context).note, tofu.apply(Facts(), bench.context).note]
+
+    why = "it replaces the start of the host, which loses nothing"
+    assert notes == [f"1 to add, 0 to change, 1 to destroy; {why}", f"1 added, 0 changed, 1 destroyed; {why}"]
+
+
 TWO = PlanSummary(add=2, change=0, destroy=0)
 NONE = PlanSummary(add=0, change=0, destroy=0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.environment import State
+from tasks.facts import PlanSummary
 from tasks.failure import RunStatus
 from tests.unit.workers.cli.test_outcomes import MARK, record, run
 from workers.cli import words
@@ -20,6 +21,13 @@ from workers.cli import words
 )
 def test_when_a_run_began(times: dict[str, object], at: float) -> None:
     assert words.began(run(**times)) == at  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("note", "more"), [("", ""), ("call 2", ""), ("1 to add, …; it loses nothing", "; it loses nothing")]
+)
+def test_a_plan_says_what_its_step_said_beside_the_counts(note: str, more: str) -> None:
+    assert words.planned(PlanSummary(add=1, change=0, destroy=1), note) == f"1 to add, 0 to change, 1 to destroy{more}"
 
 
 def test_how_long_it_has_been_queued_may_stand_beside_it() -> None:
