@@ -56,18 +56,13 @@ class RolloutStore:
         found = self._read(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
         return tuple(sorted(found, key=lambda record: record.created_at, reverse=True))
 
-    def meant(self) -> tuple[RolloutRecord, ...]:
-        """Those that whoever names none may mean, the newest first: live ones, and of these what no schedule began."""
-        live = self.live()
-        return tuple(record for record in live if not record.scheduled) or live
-
     def newest(self) -> str:
         """The id of the newest rollout that no schedule began, if one such is live; else of the newest of all.
 
         Raises:
             NotFoundError: there is none.
         """
-        for record in self.meant():
+        for record in self.live():
             if not record.scheduled:
                 return record.rollout
         ids = cast("list[str]", self._client.zrevrange(self._keys.rollouts(), 0, 0))

@@ -11,11 +11,12 @@ from rich.markup import escape
 
 from config.rollout import Policy
 from workers import celery, rolloutdraft, verbs
-from workers.cli import connect, options, outlook, output, progress, rolling, words
+from workers.cli import connect, options, outlook, output, progress, rolling, rolloutchoice, words
 from workers.cli.enqueue import Manner
 from workers.cli.news import position
 from workers.cli.policy import PolicyFlags
 from workers.cli.reports import Exit
+from workers.cli.rolloutchoice import Meant
 from workers.cli.rolloutwatch import live_runs
 from workers.cli.spread import spread
 from workers.refusals import RefusedError
@@ -31,14 +32,18 @@ _SHOWN_EVENTS = 10
 # Of one environment two runs follow one another at most; operators may have others go on meanwhile.
 _LOOKS = 10
 
+
+def _id(without: str) -> Any:
+    """The argument that is a rollout's id. without: what is meant when it is left out."""
+    return typer.Argument(metavar="[ROLLOUT]", help=f"Its id. {without}", autocompletion=options.complete_rollout)
+
+
 Which = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[ROLLOUT]",
-        help="Its id. Default: the newest that goes on and that no schedule began, else the newest.",
-        autocompletion=options.complete_rollout,
-    ),
+    str | None, _id("Default: the newest that goes on and that no schedule began, else the newest of all.")
 ]
+Running = Annotated[str | None, _id("May be left out if one is running, and no other; whoever began it.")]
+Paused = Annotated[str | None, _id("May be left out if one is paused, and no other; whoever began it.")]
+Live = Annotated[str | None, _id("May be left out if one goes on, paused or not, and no other; whoever began it.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show how it goes on, until it has stopped.")]
 Now = Annotated[bool, typer.Option("--now", help="Cancel the runs that go on, too.")]
 
@@ -60,7 +65,7 @@ def listing(as_json: options.Json = False) -> int:
     if as_json:
         output.emit({"rollouts": [rolling.shape(record) for record in records]})
     elif records:
-        table = output.table("rollout", "what", "begun", "status", "done", "outcome", whole=("rollout", "begun"))
+        table = output.table("rollout", "what", "begun", "by", "status", "done", "outcome", whole=("rollout", "begun"))
         for record in records:
             table.add_row(*_row(record))
         output.out().print(table)
@@ -88,12 +93,12 @@ def show(rollout: Which = None, follow: Follow = False, as_json: options.Json = 
 
 
 @app.command()
-def pause(rollout: Which = None, reason: options.Reason = "", as_json: options.Json = False) -> int:
+def pause(rollout: Running = None, reason: options.Reason = "", as_json: options.Json = False) -> int:
     """Let nothing new of a rollout start; what runs goes on to its end.
 
     Example: stepmark rollout pause --reason "look at web-17 first"
     """
-    rollouts, rollout = _which(rollout)
+    rollouts, rollout = _which(rollout, rolloutchoice.TO_PAUSE)
     return _said(rollouts, rollout, rollouts.pause(rollout, verbs.whoami(), reason), as_json=as_json)
 
 
@@ -101,7 +106,7 @@ def pause(rollout: Which = None, reason: options.Reason = "", as_json: options.J
 @spread
 def resume(
     policy: PolicyFlags,
-    rollout: Which = None,
+    rollout: Paused = None,
     reason: options.Reason = "",
     detach: options.Detach = False,
     as_json: options.Json = False,
@@ -112,7 +117,7 @@ def resume(
     """
     if any((policy.canary, policy.canary_then, policy.batch)):
         raise typer.BadParameter("its waves stay as they were: leave out --canary and --batch", param_hint="resume")
-    rollouts, rollout = _which(rollout)
+    rollouts, rollout = _which(rollout, rolloutchoice.TO_RESUME)
     changes = _changes(policy, rollouts.store.rollout(rollout))
     base, interrupted = connect.base(), False
     after = position(base)
@@ -127,12 +132,12 @@ def resume(
 
 
 @app.command()
-def cancel(rollout: Which = None, reason: options.Reason = "", now: Now = False, as_json: options.Json = False) -> int:
+def cancel(rollout: Live = None, reason: options.Reason = "", now: Now = False, as_json: options.Json = False) -> int:
     """Let nothing new of a rollout start, ever; what runs goes on to its end, or is cancelled with --now.
 
     Example: stepmark rollout cancel --reason "wrong image" --now
     """
-    rollouts, rollout = _which(rollout)
+    rollouts, rollout = _which(rollout, rolloutchoice.TO_CANCEL)
     going = not rollouts.store.rollout(rollout).over
     answer = rollouts.cancel(rollout, verbs.whoami(), reason)
     if now:
@@ -158,21 +163,17 @@ def _redis(base: Base) -> tuple[Any, Any]:
     return base.client, base.keys
 
 
-def _which(rollout: str | None) -> tuple[Rollouts, str]:
-    """The rollout that is meant.
+def _which(rollout: str | None, meant: Meant) -> tuple[Rollouts, str]:
+    """The rollout that is named, or else meant.
 
     Raises:
-        NotFoundError: there is none.
-        RefusedError: it was not named, and several may be meant.
+        NotFoundError: the one that is named is not there.
+        RefusedError: none is named, and none or several may be meant.
     """
     rollouts = Rollouts(connect.base(), celery.app)
-    meant = () if rollout else rollouts.store.meant()
-    if len(meant) > 1:
-        several = ", ".join(f"{each.rollout} ({each.trigger}, {each.status.value})" for each in meant)
-        raise RefusedError(f"several rollouts go on: {several}", "name the one that you mean")
-    found = rollout or rollouts.store.newest()
-    rollouts.store.rollout(found)
-    return rollouts, found
+    store = rollouts.store
+    found = store.rollout(rollout) if rollout else rolloutchoice.choose(store.live(), meant)
+    return rollouts, found.rollout
 
 
 def _demand(rollouts: Rollouts, rollout: str, answer: Answer) -> None:
@@ -220,8 +221,8 @@ def _row(record: RolloutRecord) -> tuple[str, ...]:
         )
         if count
     )
-    what = f"{record.verb} of {record.total}"
-    return record.rollout, what, words.moment(record.created_at), rolling.state(record), done, bad
+    by = record.trigger if record.scheduled else record.user
+    return record.rollout, record.verb, words.moment(record.created_at), escape(by), rolling.state(record), done, bad
 
 
 def _shape(rollouts: Rollouts, rollout: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from workers.firing import Firings
 from workers.reaper import Reaper
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
+from workers.verbs import whoami
 
 Fleet = Callable[..., Path]
 Worker = Popen[bytes]
@@ -114,7 +115,9 @@ def test_pause_and_cancel(stepmark: Stepmark, fleet: Fleet) -> None:
     over = stepmark("rollout", "resume")
 
     assert (again.status, over.status) == (Exit.REFUSED, Exit.REFUSED)
+    assert "no rollout is running; " in again.err
     assert "is paused" in again.err
+    assert "no rollout is paused; " in over.err
     assert "cancelled by" in cancelled.out
     assert ": wrong  0/3: 1 going on" in cancelled.out
 
@@ -131,40 +134,54 @@ def test_cancel_now_cancels_what_goes_on(stepmark: Stepmark, fleet: Fleet, worke
     assert store.rollout(rollout).status.value == "cancelled"
 
 
-def test_without_an_id_that_of_no_schedule_is_meant(
+def test_show_without_an_id_is_of_what_no_schedule_began(
     stepmark: Stepmark, fleet: Fleet, base: Base, firings: Firings
 ) -> None:
-    """Whatever a schedule has begun since; and if it may be one or the other, neither."""
-    file = fleet(**many(2))
-    stepmark("register", file, "--max-parallel", "1", "--detach", "--no-check")
+    """Whatever a schedule has begun since. Where they differ in what can be done to them, that says which is meant."""
+    stepmark("register", fleet(**many(2)), "--max-parallel", "1", "--detach", "--no-check")
     mine = RolloutStore(base.client, base.keys).newest()
     fired = dealt_with(firings, applied(base, spec("db-1"))).rollout or ""
 
-    paused, shown = stepmark("rollout", "pause"), stepmark("rollout", "show", "--json").json
-    stepmark("register", file, "--env", "web-2", "--canary", "1", "--detach", "--no-check")
-    refused, listed = stepmark("rollout", "cancel"), stepmark("rollout", "list", "--json").json["rollouts"]
+    shown, refused = stepmark("rollout", "show", "--json").json, stepmark("rollout", "pause")
+    stepmark("rollout", "pause", fired)
+    paused, resumed = stepmark("rollout", "pause", "--json"), stepmark("rollout", "resume", fired, "--detach")
+    nightly, both = stepmark("rollout", "pause", "--json"), stepmark("rollout", "cancel")
 
-    assert (paused.status, shown["rollout"], shown["status"]) == (Exit.OK, mine, "paused")
-    newest, *others = (each["rollout"] for each in listed)
-    assert others == [fired, mine]
-    assert refused.status == Exit.REFUSED
-    assert (newest in refused.err, mine in refused.err, fired in refused.err) == (True, True, False)
+    assert (shown["rollout"], refused.status) == (mine, Exit.REFUSED)
+    assert f"{fired} (schedule nightly, running), {mine} (register by " in refused.err
+    assert (paused.json["rollout"]["rollout"], resumed.status) == (mine, Exit.OK)
+    assert nightly.json["rollout"]["rollout"] == fired
+    assert (both.status, mine in both.err, fired in both.err) == (Exit.REFUSED, True, True)
     assert stepmark("rollout", "cancel", mine).status == Exit.OK
 
 
-def test_without_one_of_an_operator_the_newest_is_meant(stepmark: Stepmark, base: Base, firings: Firings) -> None:
-    begun = [
-        dealt_with(firings, applied(base, spec(f"db-{number}"), name=f"often-{number}")).rollout or ""
-        for number in (1, 2)
-    ]
+def test_resume_takes_the_paused_one_whatever_is_newer(
+    stepmark: Stepmark, fleet: Fleet, base: Base, firings: Firings
+) -> None:
+    """Also one that a schedule began."""
+    fired = dealt_with(firings, applied(base, spec("db-1"))).rollout or ""
+    stepmark("rollout", "pause", "--reason", "look")
+    stepmark("register", fleet(**many(2)), "--max-parallel", "1", "--detach", "--no-check")
+    mine = RolloutStore(base.client, base.keys).newest()
 
-    refused, shown = stepmark("rollout", "pause"), stepmark("rollout", "show", "--json").json
-    stepmark("rollout", "cancel", "--now", begun[0])
-    Reaper(base, scripted.app).look()
+    resumed, none = stepmark("rollout", "resume", "--detach"), stepmark("rollout", "resume", "--detach")
 
-    assert (refused.status, [each in refused.err for each in begun]) == (Exit.REFUSED, [True, True])
-    assert shown["rollout"] == begun[1]
-    assert "paused by" in stepmark("rollout", "pause").out
+    assert (resumed.status, resumed.out) == (Exit.OK, f"rollout {fired}\n")
+    assert none.status == Exit.REFUSED
+    assert "no rollout is paused" in none.err
+    assert (f"{fired} (schedule nightly) is running" in none.err, f"{mine} (register by " in none.err) == (True, True)
+
+
+def test_list_says_who_began_each(stepmark: Stepmark, fleet: Fleet, base: Base, firings: Firings) -> None:
+    dealt_with(firings, applied(base, spec("db-1")))
+    stepmark("register", fleet(**many(12)), "--max-parallel", "1", "--detach", "--no-check")
+
+    heading, mine, nightly = (line.rstrip() for line in stepmark("rollout", "list").out.splitlines())
+
+    assert heading.split() == ["rollout", "what", "begun", "by", "status", "done", "outcome"]
+    assert mine.split()[4:] == [whoami(), "running", "0/12"]
+    assert nightly.split()[4:] == ["schedule", "nightly", "running", "0/1"]
+    assert len(nightly) <= 100
 
 
 def test_cancel_and_then_cancel_now(stepmark: Stepmark, fleet: Fleet, base: Base) -> None:
@@ -235,3 +252,5 @@ def test_there_is_none_yet(stepmark: Stepmark) -> None:
     said = stepmark("rollout", "show")
     assert (said.status, "there is no rollout yet" in said.err) == (Exit.USAGE, True)
     assert stepmark("rollout", "pause", "r123").status == Exit.USAGE
+    none = stepmark("rollout", "pause")
+    assert (none.status, "no rollout is running" in none.err) == (Exit.REFUSED, True)
