@@ -18,6 +18,8 @@ from workers import leaving, readiness, verbs
 from workers.cli import checking, choosing, chosen, connect, enqueue, options, output, preview, rolling
 from workers.cli.enqueue import Manner, Start
 from workers.cli.going import GoingOn, Wish
+from workers.cli.policy import PolicyFlags
+from workers.cli.spread import spread
 from workers.durations import Durations
 from workers.preview import Preview, Previews, Question
 from workers.records import RunRecord
@@ -38,6 +40,7 @@ FailedStep = Annotated[str | None, typer.Option("--step", metavar="STEP", help="
 FailedKind = Annotated[Kind | None, typer.Option("--kind", metavar="KIND", help="With --failed: only of this kind.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 SkippedStep = Annotated[str | None, typer.Option("--step", metavar="STEP", help="Refuse if it failed at another one.")]
+_NO_ROLLOUT = "how a rollout goes is said with --failed, and without --from and --nothing-made: no other is one"
 Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded with your name.")]
 
 
@@ -60,7 +63,9 @@ def resume(
     return _go_on(base, _last_runs(base, environments), wish, manner, dry_run=dry_run)
 
 
+@spread
 def retry(
+    policy: PolicyFlags,
     environments: options.SomeEnvironments = None,
     step: From = None,
     failed: Failed = False,
@@ -80,10 +85,12 @@ def retry(
 
     Example: stepmark retry web-3 --from render-ansible-templates
 
-    Example: stepmark retry --failed --step wait-ssh-connectivity --kind timeout
+    Example: stepmark retry --failed --step wait-ssh-connectivity --kind timeout --max-parallel 20
     """
     asked = choosing.Failed(failed_step, kind, tuple(group or ()), options.labels(label), tuple(environments or ()))
     choosing.check(asked, step, all_failed=failed)
+    # What is said of one run, and no other, is no rollout: from where it goes on, and what its apply has made.
+    how = _how(policy, fleet, alone=not failed or step is not None or nothing_made)
     base = connect.base()
     records = asked.runs(base) if failed else _last_runs(base, environments or [])
     if failed and not records:
@@ -91,10 +98,9 @@ def retry(
     elif failed and not dry_run:
         _ask(records, yes=yes)
     manner = Manner(detach, as_json, check=not no_check)
-    wish = Wish(fleet, step, nothing_made)
-    # What is said of one run, and no other, is no rollout: from where it goes on, and what its apply has made.
-    rolled = failed and len(records) > 1 and not step and not nothing_made
-    return _go_on(base, records, wish, manner, dry_run=dry_run, rolled=rolled)
+    rolled = len(records) > 1 or (records and policy.given)
+    wish = Wish(fleet, step, nothing_made, policy=how if rolled else None)
+    return _go_on(base, records, wish, manner, dry_run=dry_run)
 
 
 def skip(
@@ -127,7 +133,6 @@ def _go_on(
     manner: Manner,
     *,
     dry_run: bool = False,
-    rolled: bool = False,
 ) -> int:
     declared = _declared(wish.fleet, list(records))
     question = Question(wish.step, used=wish.fleet is not None, nothing_made=wish.nothing_made)
@@ -138,7 +143,7 @@ def _go_on(
         return preview.show(shown, as_json=manner.as_json)
     if not manner.as_json:
         _tell(shown)
-    if rolled:
+    if wish.policy:
         return _roll(base, records, wish, declared, manner)
     return enqueue.finish(base, _starts(base, records, wish, declared if wish.fleet else {}, manner), manner)
 
@@ -146,23 +151,33 @@ def _go_on(
 def _roll(
     base: Base, records: Mapping[str, RunRecord], wish: Wish, declared: Mapping[str, EnvironmentSpec], manner: Manner
 ) -> int:
-    """Have them go on as a rollout, by the policy of the fleet file if one is there."""
+    """Have them go on as a rollout."""
     specs = {name: connect.spec(base.store.environment(name)) for name in records}
     if wish.fleet:
         specs |= declared
     wanted = {name: readiness.wanted_from(base, record, None, specs[name]) for name, record in records.items()}
     user = verbs.whoami()
     lacking = checking.lacking(base, wanted) if manner.check else {}
-    policy = _policy(wish.fleet)
+    policy = wish.policy or Policy()
     request = RolloutRequest(RESUME, tuple(specs.values()), user, f"retry by {user}", policy, left_out=lacking)
     return rolling.roll(base, request, manner)
 
 
-def _policy(fleet: Path | None) -> Policy:
+def _how(policy: PolicyFlags, fleet: Path | None, *, alone: bool) -> Policy | None:
+    """How a rollout is to go: as the fleet file says, if one is there, and the operator; None: there is to be none.
+
+    Raises:
+        typer.BadParameter: it cannot be used, or there is to be none and the operator has said how it is to go.
+    """
+    if alone:
+        if policy.given:
+            raise typer.BadParameter(_NO_ROLLOUT, param_hint="retry")
+        return None
     try:
-        return chosen.load(fleet).rollout
+        declared = chosen.load(fleet).rollout
     except (ConfigError, OSError):
-        return Policy()
+        declared = Policy()
+    return policy.over(declared)
 
 
 def _starts(

@@ -11,6 +11,7 @@ from typing import cast
 from rich.markup import escape
 
 from config.fleet import EnvironmentSpec
+from config.rollout import Policy
 from tasks.context import Options
 from tasks.failure import RunStatus
 from workers import celery, verbs
@@ -27,12 +28,14 @@ class Wish:
 
     step: None means from where each failed. skip: why its step is left out, or empty.
     nothing_made: the operator has looked: an apply whose outcome is not known has made no host.
+    policy: they go on as a rollout, in this way; None: each by itself.
     """
 
     fleet: Path | None = None
     step: str | None = None
     nothing_made: bool = False
     skip: str = ""
+    policy: Policy | None = None
 
 
 class GoingOn:

@@ -93,6 +93,44 @@ class PolicyFlags:
         return {"budget": in_all | {"limits": [rule for rule in rules if len(rule) > 1]}}
 
 
+@dataclass(frozen=True)
+class OnwardFlags:
+    """What the operator changes of a paused rollout's policy; None: as it was. Its waves cannot be changed."""
+
+    max_parallel: Annotated[
+        int | None,
+        typer.Option("--max-parallel", metavar="N", min=1, help="From now on so many environments at one time."),
+    ] = None
+    per_provider: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--per-provider",
+            metavar="NAME=N",
+            help="From now on at most so many of a provider, in place of all such limits (repeatable).",
+        ),
+    ] = None
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            metavar="[STEP/][KIND=]N|P%",
+            help="Failures that are tolerated from now on, in place of the whole budget: "
+            "`5`, `quota=1`, `opentofu-apply/quota=1` (repeatable).",
+        ),
+    ] = None
+    deadline: Annotated[
+        str | None, typer.Option("--deadline", metavar="TIME", help="So long from now nothing new starts, as 2h.")
+    ] = None
+
+    def policy(self) -> Policy:
+        """A policy with what was said, and nothing else.
+
+        Raises:
+            typer.BadParameter: it cannot be used.
+        """
+        return PolicyFlags(**dataclasses.asdict(self)).over(Policy())
+
+
 def warnings(fleet: Fleet) -> tuple[str, ...]:
     """The schedules whose every firing would wait for an operator, and what to do about it."""
     return tuple(

@@ -9,12 +9,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from config.rollout import Policy
 from workers import celery, rolloutdraft, verbs
 from workers.cli import connect, options, outlook, output, progress, rolling, rolloutchoice, words
 from workers.cli.enqueue import Manner
 from workers.cli.news import position
-from workers.cli.policy import PolicyFlags
+from workers.cli.policy import OnwardFlags
 from workers.cli.reports import Exit
 from workers.cli.rolloutchoice import Meant
 from workers.cli.rolloutwatch import live_runs
@@ -105,7 +104,7 @@ def pause(rollout: Running = None, reason: options.Reason = "", as_json: options
 @app.command()
 @spread
 def resume(
-    policy: PolicyFlags,
+    policy: OnwardFlags,
     rollout: Paused = None,
     reason: options.Reason = "",
     detach: options.Detach = False,
@@ -113,10 +112,10 @@ def resume(
 ) -> int:
     """Have a paused rollout go on: the failures that are tolerated and its deadline begin anew.
 
+    What is not said stays as it was, canary and batches always.
+
     Example: stepmark rollout resume --budget 20 --max-parallel 50
     """
-    if any((policy.canary, policy.canary_then, policy.batch)):
-        raise typer.BadParameter("its waves stay as they were: leave out --canary and --batch", param_hint="resume")
     rollouts, rollout = _which(rollout, rolloutchoice.TO_RESUME)
     changes = _changes(policy, rollouts.store.rollout(rollout))
     base, interrupted = connect.base(), False
@@ -198,9 +197,9 @@ def _said(rollouts: Rollouts, rollout: str, answer: Answer, *, as_json: bool) ->
     return Exit.OK
 
 
-def _changes(policy: PolicyFlags, record: RolloutRecord) -> dict[str, Any]:
+def _changes(policy: OnwardFlags, record: RolloutRecord) -> dict[str, Any]:
     """The fields that change; what is not said stays as it was."""
-    made = rolloutdraft.policy_fields(policy.over(Policy()), record.total)
+    made = rolloutdraft.policy_fields(policy.policy(), record.total)
     said = {
         "max_parallel": policy.max_parallel,
         "per_provider": policy.per_provider,

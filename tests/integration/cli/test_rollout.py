@@ -247,6 +247,33 @@ def test_retry_failed_is_a_rollout_of_resumptions(stepmark: Stepmark, fleet: Fle
     }
 
 
+def test_how_retry_failed_goes_may_be_said(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
+    """Over one environment too, as with a launch; what is not said is as in the fleet file, if one is there."""
+    file = fleet(bad_1=FAILS_TO_REGISTER, bad_2=FAILS_TO_REGISTER)
+    stepmark("register", file)
+
+    both = stepmark("retry", "--failed", "--yes", "--canary", "1", "--max-parallel", "3", "--json")
+    stepmark("rollout", "cancel")
+    one = stepmark("retry", "--failed", "--yes", "--per-provider", "existing=2", "--detach")
+
+    found = both.json["rollout"]
+    assert (both.status, found["status"], found["canary"], found["max_parallel"]) == (Exit.PARTLY, "paused", 1, 3)
+    assert (one.status, one.out.split()[0]) == (Exit.OK, "rollout")
+    assert "resume of 1 environments, 100 at a time; at most 2 of existing" in one.err
+
+
+def test_what_is_said_when_it_is_resumed_holds_from_then_on(stepmark: Stepmark, fleet: Fleet) -> None:
+    said = ("--max-parallel", "1", "--budget", "3", "--per-provider", "existing=1")
+    stepmark("register", fleet(**many(4)), *said, "--detach", "--no-check")
+    stepmark("rollout", "pause")
+
+    stepmark("rollout", "resume", "--max-parallel", "2", "--deadline", "2h", "--detach")
+
+    assert "2 at a time; at most 1 of existing; 3 failures tolerated; nothing new after 2h" in (
+        stepmark("rollout", "show").out
+    )
+
+
 def test_there_is_none_yet(stepmark: Stepmark) -> None:
     assert "There are no rollouts yet" in stepmark("rollout", "list").err
     said = stepmark("rollout", "show")

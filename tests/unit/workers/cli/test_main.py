@@ -115,6 +115,10 @@ def test_a_fleet_file_that_is_not_there(command: str, stepmark: Stepmark) -> Non
         (("worker", "-n", "mine"), "choose one queue"),
         (("destroy", "web-1"), "nobody can be asked here: say --yes"),
         (("retry",), "name environments, or say --failed"),
+        (("retry", "web-1", "--from", "opentofu-plan", "--batch", "2"), "is said with --failed"),
+        (("retry", "--failed", "--nothing-made", "--canary", "1"), "is said with --failed"),
+        (("retry", "--failed", "--budget", "quotta=1"), "'quotta' is no step and no kind"),
+        (("rollout", "resume", "--canary", "1"), "No such option: --canary"),
     ],
 )
 def test_a_command_line_that_cannot_be_read(words: tuple[str, ...], message: str, stepmark: Stepmark) -> None:

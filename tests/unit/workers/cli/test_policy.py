@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from config.rollout import Budget, Canary, Limit, Policy
-from workers.cli.policy import PolicyFlags
+from workers.cli.policy import OnwardFlags, PolicyFlags
 
 FILE = Policy(max_parallel=9, canary=Canary(size=1), budget=Budget(failures=3), deadline="1h")
 
@@ -69,3 +69,11 @@ def test_what_cannot_be_used_is_refused(said: dict[str, Any], words: str) -> Non
 def test_without_a_canary_nothing_follows_it() -> None:
     with pytest.raises(typer.BadParameter, match="there is no canary"):
         PolicyFlags(canary_then="pause").over(Policy())
+
+
+def test_what_changes_of_a_paused_rollout_is_what_was_said() -> None:
+    said = OnwardFlags(max_parallel=4, per_provider=["lxd=2"], budget=["quota=1"], deadline="2h")
+
+    budget = Budget(limits=(Limit(kind="quota", failures=1),))
+    assert said.policy() == Policy(max_parallel=4, per_provider={"lxd": 2}, budget=budget, deadline="2h")
+    assert OnwardFlags().policy() == Policy()
