@@ -12,7 +12,7 @@ from rich.markup import escape
 from config.fleet import Fleet
 from config.rollout import Policy
 from workers import celery, verbs
-from workers.cli import chosen, connect, options, output, scheduletable
+from workers.cli import chosen, connect, logged, options, output, scheduletable, words
 from workers.cli.policy import warnings
 from workers.cli.reports import Exit
 from workers.firing import Firings
@@ -113,11 +113,13 @@ def run(name: Name, as_json: options.Json = False) -> int:
     Schedules(base.client, base.keys).find(name)
     firings, due = Firings(base, celery.app), Due(name, base.now(), verbs.whoami())
     firings.note(due)
-    firing = firings.fire(due)
+    with logged.collected() as found:
+        firing = firings.fire(due)
     if firing is None:
         raise RefusedError(f"schedule {name} was removed meanwhile", "`stepmark schedule list` shows what there is")
     left_out = _left_out(base, firing)
     status = _status(firing, left_out)
+    _warn(found, filter(None, (firing.reason, *left_out.values())))
     if as_json:
         output.emit({**firing.model_dump(mode="json"), "left_out": left_out, "exit_status": int(status)})
     else:
@@ -134,7 +136,10 @@ def pause(name: Name, reason: options.Reason = "", as_json: options.Json = False
     base = connect.base()
     kept = Schedules(base.client, base.keys)
     record = kept.find(name)
-    if not record.paused:
+    if record.paused:
+        since = f"already paused by {record.paused.by} since {words.moment(record.paused.at)}: nothing is changed"
+        _note(since, as_json=as_json)
+    else:
         kept.pause(record, Pause(by=verbs.whoami(), reason=reason, at=base.now()))
         record = kept.find(name)
     return _tell(record, as_json=as_json)
@@ -152,6 +157,8 @@ def unpause(name: Name, as_json: options.Json = False) -> int:
     if record.paused:
         kept.unpause(record, base.now())
         record = kept.find(name)
+    else:
+        _note("it was not paused", as_json=as_json)
     return _tell(record, as_json=as_json)
 
 
@@ -253,6 +260,14 @@ def _print(firing: Firing, left_out: Mapping[str, str]) -> None:
         err.print(escape(f"{environment}: refused: {reason}"), soft_wrap=True)
 
 
+def _warn(found: Iterable[str], reasons: Iterable[str]) -> None:
+    """Say what was logged, but for the reasons, which are said anyway."""
+    known = tuple(reasons)
+    for warning in found:
+        if not any(reason in warning for reason in known):
+            output.err().print(escape(f"warning: {warning}"), soft_wrap=True)
+
+
 def _plain(firing: Firing | None) -> dict[str, Any] | None:
     return firing.model_dump(mode="json") if firing else None
 
@@ -261,6 +276,11 @@ def _status(firing: Firing, left_out: Mapping[str, str]) -> Exit:
     if firing.outcome is Outcome.LEFT_OUT or (left_out and len(left_out) == firing.environments):
         return Exit.REFUSED
     return Exit.PARTLY if left_out else Exit.OK
+
+
+def _note(text: str, *, as_json: bool) -> None:
+    if not as_json:
+        output.err().print(escape(text), soft_wrap=True)
 
 
 def _tell(record: ScheduleRecord, *, as_json: bool) -> int:

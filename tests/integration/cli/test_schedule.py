@@ -185,7 +185,8 @@ def test_run_fires_it_now(stepmark: Stepmark, write: Write, base: Base, start_wo
     start_worker(KEY="a key")
 
     word, rollout = said.out.split()
-    assert (said.status, word, said.err) == (Exit.OK, "rollout", "")
+    assert (said.status, word) == (Exit.OK, "rollout")
+    assert said.err == "warning: Schedule nightly: no worker takes steps of the queue wait now: they wait there\n"
     store = RolloutStore(base.client, base.keys)
     poll(lambda: store.rollout(rollout).over, seconds=60)
     record = store.rollout(rollout)
@@ -206,7 +207,9 @@ def test_run_of_some(stepmark: Stepmark, write: Write, base: Base) -> None:
 
     word, rollout = partly.out.split()
     assert (partly.status, word) == (Exit.PARTLY, "rollout")
-    assert partly.err.startswith("web-1: refused: environment web-1 is held by run ")
+    warning, refused = partly.err.splitlines()
+    assert "no worker takes steps of the queue wait now" in warning
+    assert refused.startswith("web-1: refused: environment web-1 is held by run ")
     assert (often.status, often.json["outcome"], list(often.json["left_out"])) == (Exit.REFUSED, "launched", ["web-2"])
     other = often.json["rollout"]
     for name in ("nightly", "often"):
@@ -280,6 +283,7 @@ def test_pause_and_unpause(stepmark: Stepmark, write: Write, base: Base) -> None
 
     paused = stepmark("schedule", "pause", "often", "--reason", "a freeze")
     again = stepmark("schedule", "pause", "often", "--reason", "another", "--json")
+    same = stepmark("schedule", "pause", "often")
     listed = stepmark("schedule", "list")
     going = stepmark("schedule", "unpause", "often", "--json")
     twice = stepmark("schedule", "unpause", "often")
@@ -287,11 +291,15 @@ def test_pause_and_unpause(stepmark: Stepmark, write: Write, base: Base) -> None
     assert paused.out.startswith(f"often: paused by {whoami()} since 2")
     assert paused.out.endswith("Z: a freeze\n")
     assert again.json["paused"]["reason"] == "a freeze"
-    assert (again.json["next_at"], again.status) == (None, Exit.OK)
+    assert (again.json["next_at"], again.status, again.err) == (None, Exit.OK, "")
+    assert (same.status, same.out) == (Exit.OK, paused.out)
+    assert same.err.startswith(f"already paused by {whoami()} since 2")
+    assert same.err.endswith("Z: nothing is changed\n")
     assert "a freeze" in listed.out
     assert going.json["paused"] is None
     assert going.json["next_at"] == pytest.approx(base.now() + 90 * 60, abs=60)
-    assert twice.out.startswith("often: 2")
+    assert (paused.err, going.err, twice.err) == ("", "", "it was not paused\n")
+    assert (twice.status, twice.out[:8]) == (Exit.OK, "often: 2")
 
 
 def test_remove(stepmark: Stepmark, write: Write, base: Base) -> None:
