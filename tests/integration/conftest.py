@@ -122,7 +122,7 @@ def worker(base: Base, start_worker: StartWorker) -> subprocess.Popen[bytes]:
 def launcher(base: Base, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     """Launches as an operator does. The app of this process has read its settings before: it is told where Redis is."""
     monkeypatch.setattr(scripted.app.conf, "broker_url", base.settings.redis_url.get_secret_value())
-    scripted.app._after_fork()  # its connections may be to a Redis of the tests before
+    scripted.forget_connections()
     for name, workflow in scripted.OURS.items():
         monkeypatch.setitem(workflows.WORKFLOWS, name, workflow)
     return Launcher(base, scripted.app)

@@ -12,6 +12,8 @@ import signal
 import time
 from pathlib import Path
 
+from kombu import pools
+
 from tasks import workflows
 from tasks.adapters import process
 from tasks.context import StepContext
@@ -157,3 +159,9 @@ def install() -> None:
         for task in list(vars(module).values()):
             if hasattr(task, "body") and task.name in app.tasks:
                 app.tasks[task.name].run = _scripted(task.name)
+
+
+def forget_connections() -> None:
+    """Those of this process may be to a Redis of the tests before, or have been cut by one of them."""
+    pools.reset()
+    app._after_fork()

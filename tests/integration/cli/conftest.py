@@ -39,7 +39,7 @@ def stepmark(base: Base, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     monkeypatch.setattr(celery, "app", scripted.app)
     monkeypatch.setenv("KEY", "a key, as the workers see it")
     scripted.app.conf.broker_url = base.settings.redis_url.get_secret_value()
-    scripted.app._after_fork()  # its connections may be to a Redis of the tests before
+    scripted.forget_connections()
 
     def call(*arguments: str | Path) -> Said:
         capsys.readouterr()
