@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from config.model import Model
 from config.names import Matching, Name
@@ -17,10 +17,13 @@ Amount = (
 """Of environments: a number, or a part of all that are selected."""
 
 
+_NOTHING = (0, "0%")
+
+
 class Canary(Model):
     """The environments that go first, and alone."""
 
-    size: Amount = Field(description="How many; the first ones in the order of the file.")
+    size: Amount = Field(description="How many; the first ones in the order of the file. 0: no canary.")
     then: Literal["pause", "go-on"] = Field(
         default="pause", description="Once they have ended: wait for an operator, or go on if all of them went well."
     )
@@ -54,9 +57,19 @@ class Policy(Model):
         default={}, description="At most so many at one time of a provider, by its name."
     )
     canary: Canary | None = Field(default=None, description="Some go first, and alone.")
-    batch: Amount | None = Field(default=None, description="Then so many at a time: the next when all have ended.")
+    batch: Amount | None = Field(default=None, description="Then so many at a time, each after the last; 0: all.")
     budget: Budget = Field(default=Budget(), description="How many may fail.")
     deadline: Interval | None = Field(default=None, description="After this time nothing new starts, as 2h.")
+
+    @field_validator("canary")
+    @classmethod
+    def _none_of_nothing(cls, value: Canary | None) -> Canary | None:
+        return None if value and value.size in _NOTHING else value
+
+    @field_validator("batch")
+    @classmethod
+    def _no_batches_of_nothing(cls, value: Amount | None) -> Amount | None:
+        return None if value in _NOTHING else value
 
 
 def count(amount: Amount, total: int) -> int:

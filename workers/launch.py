@@ -188,7 +188,7 @@ class Launcher:
             raise HeldError(f"environment {environment} is held", advice, float(detail))
         if what == "state":
             said = _OF_RUN.get(detail)
-            problem = f"the last run of {environment} {said}" if said else f"environment {environment} is {detail}"
+            problem = f"the last run of {environment} {said}" if said else f"environment {environment} {_is(detail)}"
             raise RefusedError(problem, _ADVICE.get(detail, "see `stepmark show`"))
         if what == "provider":
             advice = "destroy it first, or put the provider back in the fleet file"
@@ -198,6 +198,10 @@ class Launcher:
         if what == "conflict":
             raise ConflictError(f"environment {environment} was changed by somebody else", "look again, then repeat")
         return answer
+
+
+def _is(state: str) -> str:
+    return "has no host yet" if state == State.CREATED else f"is {state}"
 
 
 def new_run_ids(now: tuple[int, int], count: int) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config import fleet as fleets
 from config import settings as settings_module
-from config.errors import FleetFileError
+from config.errors import FleetFileError, SelectionError
 from config.fleet import EnvironmentSpec, Fleet
 from config.schedules import Selection
 from tasks import fleetcheck
@@ -56,7 +56,10 @@ def load(file: Path | None) -> Fleet:
 
     Raises:
         FleetFileError: it cannot be used.
+        SelectionError: it is not there, and is called as an environment may be.
     """
+    if file and not file.suffix and not file.exists():
+        raise SelectionError(f"there is no fleet file called {file}: an environment is chosen by `--env {file}`")
     fleet = fleets.load(file or default_fleet())
     if problems := fleetcheck.check(fleet):
         raise FleetFileError(problems)

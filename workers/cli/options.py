@@ -52,7 +52,7 @@ FleetFile = Annotated[
 Env = Annotated[list[str] | None, typer.Option("--env", metavar="NAME", help="Only this environment (repeatable).")]
 Group = Annotated[list[str] | None, typer.Option("--group", metavar="NAME", help="Only this group (repeatable).")]
 Label = Annotated[list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Only with it (repeatable).")]
-Detach = Annotated[bool, typer.Option("--detach", help="Print the runs' ids and return; the runs go on.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Print the ids of the runs, or of the rollout, and return.")]
 AllowDestroy = Annotated[
     bool, typer.Option("--allow-destroy", help="Go on even if the plan destroys or replaces what exists.")
 ]

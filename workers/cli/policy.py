@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from workers import verbs
 from workers.cli.choosing import STEPS
 
 _KINDS = tuple(map(str, Kind))
+_AMOUNT = re.compile(r"[0-9]{1,7}|(100|[1-9]?[0-9])%")
 
 
 @dataclass(frozen=True)
@@ -30,13 +32,14 @@ class PolicyFlags:
         typer.Option("--per-provider", metavar="NAME=N", help="At most so many of a provider (repeatable)."),
     ] = None
     canary: Annotated[
-        str | None, typer.Option("--canary", metavar="N|P%", help="So many first, and alone; then wait for a look.")
+        str | None,
+        typer.Option("--canary", metavar="N|P%", help="So many first, and alone; then a look. 0: none."),
     ] = None
     canary_then: Annotated[
         str | None, typer.Option("--canary-then", metavar="pause|go-on", help="What follows when the canary has ended.")
     ] = None
     batch: Annotated[
-        str | None, typer.Option("--batch", metavar="N|P%", help="So many, and the next when all have ended.")
+        str | None, typer.Option("--batch", metavar="N|P%", help="So many, and the next when all have ended. 0: all.")
     ] = None
     budget: Annotated[
         list[str] | None,
@@ -66,7 +69,7 @@ class PolicyFlags:
             if (said := getattr(self, field)) is not None:
                 values[field] = said
         if self.batch is not None:
-            values["batch"] = _amount(self.batch)
+            values["batch"] = _amount(self.batch, "--batch")
         if self.per_provider is not None:
             values["per_provider"] = dict(_pair(text) for text in self.per_provider)
         values |= self._canary(values.get("canary")) | self._budget()
@@ -78,7 +81,7 @@ class PolicyFlags:
         if self.canary is None and before is None:
             raise typer.BadParameter("there is no canary: say --canary too", param_hint="--canary-then")
         found = dict(before or {})
-        found |= {} if self.canary is None else {"size": _amount(self.canary)}
+        found |= {} if self.canary is None else {"size": _amount(self.canary, "--canary")}
         return {"canary": found | ({} if self.canary_then is None else {"then": self.canary_then})}
 
     def _budget(self) -> dict[str, Any]:
@@ -151,18 +154,20 @@ def _rule(text: str) -> dict[str, Any]:
             known = f"kinds are {', '.join(_KINDS)}; steps are {', '.join(STEPS)}"
             raise typer.BadParameter(f"{word!r} is no step and no kind: {known}", param_hint="--budget")
         found[key] = word
-    return {**found, "failures": _amount(amount)}
+    return {**found, "failures": _amount(amount, "--budget")}
 
 
-def _amount(text: str) -> int | str:
-    return int(text) if text.isascii() and text.isdigit() else text
+def _amount(text: str, option: str) -> int | str:
+    if not _AMOUNT.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is neither a number nor a part as 5%, up to 100%", param_hint=option)
+    return text if text.endswith("%") else int(text)
 
 
 def _pair(text: str) -> tuple[str, int | str]:
     name, separator, number = text.partition("=")
     if not separator:
         raise typer.BadParameter(f"{text!r} is not NAME=N", param_hint="--per-provider")
-    return name, _amount(number)
+    return name, _amount(number, "--per-provider")
 
 
 def _checked(values: dict[str, Any]) -> Policy:

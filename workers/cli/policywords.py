@@ -32,17 +32,17 @@ def fields(policy: Policy | RolloutRecord) -> dict[str, str]:
     """The words of each field of a policy, by its name; empty: nothing is said."""
     if isinstance(policy, RolloutRecord):
         canary = _canary(policy.canary, policy.canary_then) if policy.canary else ""
-        rules = _rules(policy.rules)
+        budget = rules(policy.rules)
         deadline = words.span(policy.deadline_seconds) if policy.deadline_seconds else ""
     else:
         canary = _canary(policy.canary.size, policy.canary.then) if policy.canary else ""
-        rules, deadline = _rules(policy.budget.rules), policy.deadline or ""
+        budget, deadline = rules(policy.budget.rules), policy.deadline or ""
     return {
         "max_parallel": f"{policy.max_parallel} at a time",
         "per_provider": _limits(policy.per_provider),
         "canary": canary,
         "batch": f"in batches of {policy.batch}" if policy.batch else "",
-        "budget": rules,
+        "budget": budget,
         "deadline": f"nothing new after {deadline}" if deadline else "",
     }
 
@@ -56,8 +56,9 @@ def _canary(size: Amount, then: str | None) -> str:
     return f"{size} first as a canary, then {'a pause' if then == 'pause' else 'on if all is well'}"
 
 
-def _rules(rules: Iterable[Limit | Rule]) -> str:
-    return "; ".join(map(_rule, rules))
+def rules(found: Iterable[Limit | Rule]) -> str:
+    """A budget in words."""
+    return "; ".join(map(_rule, found))
 
 
 def _rule(rule: Limit | Rule) -> str:

@@ -135,6 +135,7 @@ def summary(record: RolloutRecord) -> str:
         (record.left_out, "left out", "yellow"),
         (record.live, "going on", "cyan"),
         (record.pending, "to come", ""),
+        (record.total - record.started - record.left_out if record.over else 0, "never started", "yellow"),
         (record.partial, "partial", "yellow"),  # however they ended
         (record.drifted, "drifted", "yellow"),
     ]
@@ -158,6 +159,8 @@ def advice(record: RolloutRecord) -> str:
         return f"`stepmark rollout resume {record.rollout}` goes on, `stepmark rollout cancel {record.rollout}` ends it"
     if not record.over:
         return f"it goes on: `stepmark rollout show {record.rollout} --follow` follows it"
+    if record.drifted and not record.failed:
+        return "`stepmark show` of each that drifted says what to do about it"
     if not record.failed:
         return ""
     return "`stepmark drift` looks again" if _looks(record) else "`stepmark retry --failed` goes on with what failed"
@@ -190,7 +193,8 @@ def parts(rollouts: Rollouts, record: RolloutRecord, most: int = 20) -> Iterable
 
 def _how(outcome: Ended) -> str:
     kind = outcome.kind or outcome.reason
-    return " ".join(filter(None, (outcome.status, outcome.step and f"at {outcome.step}", kind and f"({kind})")))
+    status = outcome.status.replace("-", " ")
+    return " ".join(filter(None, (status, outcome.step and f"at {outcome.step}", kind and f"({kind})")))
 
 
 def _part(how: str, names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
@@ -10,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from workers import celery, rolloutdraft, verbs
-from workers.cli import connect, options, outlook, output, progress, rolling, rolloutchoice, words
+from workers import pause as pausing
+from workers.cli import connect, options, outlook, output, policywords, progress, rolling, rolloutchoice, words
 from workers.cli.enqueue import Manner
 from workers.cli.news import position
 from workers.cli.policy import OnwardFlags
@@ -19,7 +21,7 @@ from workers.cli.rolloutchoice import Meant
 from workers.cli.rolloutwatch import live_runs
 from workers.cli.spread import spread
 from workers.refusals import RefusedError
-from workers.rolloutrecord import RolloutRecord
+from workers.rolloutrecord import RolloutRecord, Rule
 from workers.rollouts import Rollouts
 from workers.rolloutstore import RolloutStore
 from workers.runtime import Base
@@ -60,7 +62,8 @@ def listing(as_json: options.Json = False) -> int:
 
     Example: stepmark rollout list
     """
-    records = RolloutStore(*_redis(connect.base())).rollouts(_MOST)
+    base = connect.base()
+    records = RolloutStore(*_redis(base)).rollouts(_MOST)
     if as_json:
         output.emit({"rollouts": [rolling.shape(record) for record in records]})
     elif records:
@@ -68,6 +71,7 @@ def listing(as_json: options.Json = False) -> int:
         for record in records:
             table.add_row(*_row(record))
         output.out().print(table)
+        _warn_of_pause(base)
     else:
         output.err().print("There are no rollouts yet: `stepmark up` over several environments begins one.")
     return Exit.OK
@@ -158,6 +162,11 @@ def _cancel_runs(base: Base, store: RolloutStore, rollout: str, reason: str) -> 
             base.tracker.cancel(record, verbs.whoami(), reason)
 
 
+def _warn_of_pause(base: Base) -> None:
+    if paused := pausing.read(base):
+        output.err().print(escape(f"{outlook.words(paused)}; `stepmark unpause` goes on."), style="yellow")
+
+
 def _redis(base: Base) -> tuple[Any, Any]:
     return base.client, base.keys
 
@@ -183,8 +192,10 @@ def _demand(rollouts: Rollouts, rollout: str, answer: Answer) -> None:
     """
     if answer[0] != "ok":
         record = rollouts.store.rollout(rollout)
-        over = ", and has ended" if record.over else ""
-        raise RefusedError(f"rollout {rollout} is {record.status.value}{over}", rolling.advice(record))
+        if record.over:
+            how = f"`stepmark rollout show {rollout}` says how"
+            raise RefusedError(f"rollout {rollout} has ended: {record.status.value}", how)
+        raise RefusedError(f"rollout {rollout} is {record.status.value}", rolling.advice(record))
 
 
 def _said(rollouts: Rollouts, rollout: str, answer: Answer, *, as_json: bool) -> int:
@@ -231,12 +242,14 @@ def _shape(rollouts: Rollouts, rollout: str) -> dict[str, Any]:
         "slots": dict(store.slots(rollout)),
         "to_come": list(store.pending(record)),
         "outcomes": {name: each.model_dump(mode="json") for name, each in store.outcomes(rollout).items()},
-        "events": [dict(each) for each in store.events(rollout)],
+        "events": [{**each, "at": float(each["at"])} for each in store.events(rollout)],
     }
 
 
 def _print(console: Console, base: Base, rollouts: Rollouts, record: RolloutRecord) -> None:
     console.print(rolling.summary(record), soft_wrap=True)
+    if not record.over:
+        _warn_of_pause(base)
     console.print(f"  by {escape(record.user)} (unauthenticated), {words.moment(record.created_at)}: {record.trigger}")
     console.print(f"  {escape(rolling.plan(record))}", soft_wrap=True)
     for line in rolling.parts(rollouts, record):
@@ -257,9 +270,17 @@ def _happened(event: Mapping[str, str], record: RolloutRecord) -> str:
     match event["event"]:
         case "wave":
             what = "canary" if record.canary and event["wave"] == "2" else "batch"
-            return f"the {what} has ended; next are environments {event.get('from', '')} to {event['until']}"
+            return f"the {what} has ended; next: environments {event.get('from', '')} to {event['until']}"
         case "ended":
             return f"ended: {event['status']}"
         case what:
             reason = f": {event['reason']}" if event.get("reason") else ""
-            return f"{what} by {event['by']}{reason}"
+            return f"{what} by {event['by']}{reason}{_changed(event.get('changes', ''))}"
+
+
+def _changed(changes: str) -> str:
+    """What an operator has changed of the policy when a rollout was resumed, as `; max parallel 3`."""
+    found = json.loads(changes or "{}")
+    rules = [Rule.model_validate(each) for each in json.loads(found.pop("rules", "[]"))]
+    said = [f"{field.replace('_', ' ')} {value}" for field, value in found.items()]
+    return "".join(f"; {each}" for each in (*said, *([policywords.rules(rules)] if rules else [])))

@@ -12,7 +12,7 @@ from rich.markup import escape
 from config.fleet import Fleet
 from config.rollout import Policy
 from workers import celery, verbs
-from workers.cli import chosen, connect, logged, options, output, scheduletable, words
+from workers.cli import chosen, connect, logged, options, output, rolling, scheduletable, words
 from workers.cli.policy import warnings
 from workers.cli.reports import Exit
 from workers.firing import Firings
@@ -46,7 +46,7 @@ def apply(
     found, base = chosen.load(fleet), connect.base()
     said = [*_apply(base, found, dry_run=dry_run), *_others(base, found, prune=prune, dry_run=dry_run)]
     if as_json:
-        output.emit({"schedules": said, "dry_run": dry_run})
+        output.emit({"schedules": said, "dry_run": dry_run, "warnings": list(warnings(found))})
         return Exit.OK
     for each in said:
         what = f": {'; '.join(each['what'])}" if each["what"] else ""
@@ -72,7 +72,8 @@ def listing(as_json: options.Json = False) -> int:
     kept = Schedules(base.client, base.keys)
     found, last = kept.all(), {firing.schedule: firing for firing in kept.last_firings()}
     if as_json:
-        shapes = [shape(record) | {"last": _plain(last.get(record.schedule.name))} for record in found]
+        begun = _rollouts(base, last.values())
+        shapes = [shape(record) | {"last": _plain(last.get(record.schedule.name), begun)} for record in found]
         output.emit({"schedules": shapes, "beat": kept.beat()})
         return Exit.OK
     if found:
@@ -94,7 +95,8 @@ def show(name: Name, as_json: options.Json = False) -> int:
     record, firings = kept.find(name), kept.firings(name)
     upcoming = list(itertools.islice(_upcoming(record, base.now()), _UPCOMING))
     if as_json:
-        more = {"upcoming": upcoming, "firings": [*map(_plain, firings)], "beat": kept.beat()}
+        begun = _rollouts(base, firings)
+        more = {"upcoming": upcoming, "firings": [_plain(each, begun) for each in firings], "beat": kept.beat()}
         output.emit(shape(record) | more)
         return Exit.OK
     for line in scheduletable.lines(record, upcoming, firings, _rollouts(base, firings)):
@@ -172,10 +174,14 @@ def remove(name: Name, as_json: options.Json = False) -> int:
     kept = Schedules(base.client, base.keys)
     kept.find(name)
     kept.remove(name)
+    kept.stand(base.now())
     if as_json:
         output.emit({"removed": name})
-    else:
-        output.out().print(f"Schedule {name} is removed.")
+        return Exit.OK
+    output.out().print(f"Schedule {name} is removed.")
+    if name in kept.names():
+        back = f"But what it does is always done: it is back as it was made. `stepmark schedule pause {name}` stops it."
+        output.err().print(back, soft_wrap=True)
     return Exit.OK
 
 
@@ -256,6 +262,7 @@ def _print(firing: Firing, left_out: Mapping[str, str]) -> None:
         err.print(escape(f"A worker does it, as task {firing.job}."))
     if firing.rollout:
         output.out().print(f"rollout {firing.rollout}")
+        err.print(f"It goes on: `stepmark rollout show {firing.rollout}` says how, and what it leaves out later.")
     for environment, reason in left_out.items():
         err.print(escape(f"{environment}: refused: {reason}"), soft_wrap=True)
 
@@ -268,8 +275,11 @@ def _warn(found: Iterable[str], reasons: Iterable[str]) -> None:
             output.err().print(escape(f"warning: {warning}"), soft_wrap=True)
 
 
-def _plain(firing: Firing | None) -> dict[str, Any] | None:
-    return firing.model_dump(mode="json") if firing else None
+def _plain(firing: Firing | None, begun: Mapping[str, RolloutRecord]) -> dict[str, Any] | None:
+    if firing is None:
+        return None
+    record = begun.get(firing.rollout or "")
+    return firing.model_dump(mode="json") | {"progress": rolling.shape(record) if record else None}
 
 
 def _status(firing: Firing, left_out: Mapping[str, str]) -> Exit:
@@ -287,5 +297,6 @@ def _tell(record: ScheduleRecord, *, as_json: bool) -> int:
     if as_json:
         output.emit(shape(record))
     else:
-        output.out().print(escape(f"{record.schedule.name}: {scheduletable.next_due(record)}"), soft_wrap=True)
+        due = "" if record.paused else "next "
+        output.out().print(escape(f"{record.schedule.name}: {due}{scheduletable.next_due(record)}"), soft_wrap=True)
     return Exit.OK

@@ -106,12 +106,12 @@ def _print(found: Overview, around: Outlook, asked: Wanted, *, each: bool) -> No
 
 
 def _tell_left_out(found: Overview, overviews: Overviews, *, everything: bool) -> None:
-    """What the last firings of schedules did not launch, if nobody was there to be told.
+    """What the last firings of schedules did not launch: nobody was there to be told, or not to the end.
 
     Of the whole fleet where all of it is shown; else only of the environments that are.
     """
     shown = {row.environment for row in found.rows}
-    firings = [firing for firing in map(Firing.model_validate_json, found.firings) if not firing.by]
+    firings = [*map(Firing.model_validate_json, found.firings)]
     counts = overviews.left_out([firing.rollout for firing in firings if firing.rollout]) if everything else {}
     for firing in firings:
         for line in _left_out(firing, None if everything else shown, counts.get(firing.rollout or "")):

@@ -133,7 +133,8 @@ end
 local function steer(from, to)
   if not string.find(from, get(rollout, 'status'), 1, true) or get(rollout, 'ended_at') ~= '' then return 'already' end
   redis.call('HSET', rollout, 'status', to, 'changed_by', who, 'reason', why, 'changed_at', at)
-  event(({begin = 'begun', resume = 'resumed'})[what] or to, 'by', who, 'reason', why)
+  local said = what == 'resume' and changes ~= '{}' and {'changes', changes} or {}
+  event(({begin = 'begun', resume = 'resumed'})[what] or to, 'by', who, 'reason', why, unpack(said))
 end
 
 -- An operator's leave to go on: what was tolerated, and the deadline, begin anew.

@@ -77,3 +77,10 @@ def test_what_changes_of_a_paused_rollout_is_what_was_said() -> None:
     budget = Budget(limits=(Limit(kind="quota", failures=1),))
     assert said.policy() == Policy(max_parallel=4, per_provider={"lxd": 2}, budget=budget, deadline="2h")
     assert OnwardFlags().policy() == Policy()
+
+
+@pytest.mark.parametrize("amount", ["0", "0%"])
+def test_a_canary_or_batch_of_nothing_is_none(amount: str) -> None:
+    found = PolicyFlags(canary=amount, batch=amount).over(FILE)
+
+    assert (found.canary, found.batch) == (None, None)
