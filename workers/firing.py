@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 LATE_SECONDS = 300.0
 # Whoever began to deal with a firing and has not ended in this time, is dead. Two of these, and it is not late yet.
 _LOCK_SECONDS = 100
+_PATIENCE_SECONDS = 5.0
 _AGAIN_SECONDS = 60.0
 _SELDOM_SECONDS = 600.0
 # A firing that waits for another one, or for its rollout, is looked after so often.
@@ -89,7 +90,8 @@ class Firings:
             self._keys.schedule_lock(due.schedule), timeout=_LOCK_SECONDS, blocking=False, thread_local=False
         )
         token = secrets.token_hex(16)
-        if not lock.acquire(token=token):
+        # Whoever fires it by hand is told what came of it, and so waits for another one who does just then.
+        if not lock.acquire(token=token, blocking=bool(due.by), blocking_timeout=_PATIENCE_SECONDS):
             self._put_off(due)
             return self._firing(due, Outcome.WAITING, reason="another firing of it is just being dealt with")
         try:

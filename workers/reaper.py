@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, RunStatus
+from tasks.identity import SCHEMA
 from tasks.trace import Trace
 from tasks.workflows.model import Unknown
 from workers import callbacks, restarts, runtime, succession
@@ -22,7 +23,7 @@ from workers.connection import Script
 from workers.firing import Firings
 from workers.keys import moved
 from workers.overview import Overviews
-from workers.records import RunRecord
+from workers.records import LIVE, RunRecord
 from workers.rollouts import Rollouts
 from workers.runtime import Base
 from workers.tracker import Answer, Why
@@ -130,6 +131,7 @@ class Reaper:
         self._overtaken = {run: seen for run, seen in self._overtaken.items() if now - seen[1] < _MEMORY_LEASES * lease}
         due = self._until(self._base.keys.due(), now - lease)
         seen = self._base.store.glances(due)
+        self._drop_ended(run for run in due if run not in seen or not seen[run].live)
         lost, found = set(self._base.store.overtaken(seen.values())), []
         for run in due:
             number, since = self._overtaken.pop(run, (None, now))
@@ -144,6 +146,20 @@ class Reaper:
         for record in self._runs(found):
             if record.due_number == seen[record.run].due_number:  # it has not gone on meanwhile
                 self._go_on(record, Why.SENT_AGAIN)
+
+    def _drop_ended(self, runs: Iterable[str]) -> None:
+        """Of runs that are due: those that have ended, or are gone. A Redis whose file was torn may come back so."""
+        due = self._base.keys.due()
+        for run in runs:
+            key = self._base.keys.run(run)
+
+            def drop(pipe: Any, run: str = run, key: str = key) -> None:
+                schema, status = pipe.hmget(key, "schema", "status")
+                pipe.multi()
+                if schema is None or (schema == str(SCHEMA) and status not in LIVE):
+                    pipe.zrem(due, run)
+
+            self._base.client.transaction(drop, key)
 
     def _go_on(self, record: RunRecord, why: Why) -> None:
         self._help(record.run, partial(self._decide, record, why))

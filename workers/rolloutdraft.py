@@ -14,6 +14,7 @@ from config.rollout import Policy
 from config.schedules import seconds
 from tasks.context import Options
 from tasks.identity import SCHEMA
+from workers.records import RunRecord
 from workers.rolloutrecord import Outcome, RolloutStatus
 from workers.runtime import Base
 
@@ -26,6 +27,7 @@ class RolloutRequest:
     """What to roll out. verb: as on the command line, or `resume`. specs: in their order, as declared.
 
     left_out: those of them that are not to be started, by name.
+    runs: what is to go on, of a `resume`, by environment: that run in that epoch, and no other.
     """
 
     verb: str
@@ -35,6 +37,7 @@ class RolloutRequest:
     policy: Policy = field(default_factory=Policy)
     options: Options = field(default_factory=Options)
     left_out: Mapping[str, Outcome] = field(default_factory=dict)
+    runs: Mapping[str, RunRecord] = field(default_factory=dict)
 
     @property
     def to_start(self) -> tuple[EnvironmentSpec, ...]:
@@ -104,6 +107,16 @@ def policy_fields(policy: Policy, total: int) -> dict[str, str | float]:
     }
 
 
+def run_field(environment: str) -> str:
+    """Where among the specs the run of an environment stands that is to go on; no environment is called so."""
+    return f"run:{environment}"
+
+
+def run_in_epoch(record: RunRecord) -> str:
+    """What stands there: `RUN EPOCH`."""
+    return f"{record.run} {record.epoch}"
+
+
 def _write_environments(base: Base, rollout: str, request: RolloutRequest) -> list[str]:
     """Write them under keys that are forgotten after the retention; gives these keys."""
     placed = list(enumerate(request.to_start, len(request.left_out) + 1))
@@ -115,6 +128,8 @@ def _write_environments(base: Base, rollout: str, request: RolloutRequest) -> li
             keys.add(pending)
             pipe.zadd(pending, {spec.name: place})
             pipe.hset(base.keys.rollout_specs(rollout), spec.name, spec.model_dump_json())
+            if run := request.runs.get(spec.name):
+                pipe.hset(base.keys.rollout_specs(rollout), run_field(spec.name), run_in_epoch(run))
         for key in sorted(keys):
             pipe.expire(key, base.retention_seconds)
         pipe.execute()

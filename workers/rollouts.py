@@ -19,7 +19,7 @@ from tasks.errors import StepmarkError
 from tasks.failure import RunStatus
 from workers import launch, rolloutdraft, rolloutrecord, verbs
 from workers.launch import Launcher, Request, Resumption
-from workers.refusals import BusyError, HeldError, NotFoundError, SlotError
+from workers.refusals import BusyError, HeldError, NotFoundError, RefusedError, SlotError
 from workers.rolloutdraft import Claim, RolloutRequest
 from workers.rolloutrecord import Outcome, RolloutRecord, RolloutStatus
 from workers.rolloutscript import RolloutScript
@@ -188,8 +188,13 @@ class Rollouts:
         last = self._base.store.environment(spec.name).last_run
         if last is None:
             raise NotFoundError(f"run of {spec.name} to go on with")
-        wish = Resumption(spec=spec, rollout=record.rollout)
-        self._launcher.resume(self._base.store.run(last), wish, record.user)
+        run = self._base.store.run(last)
+        specs, field = self._keys.rollout_specs(record.rollout), rolloutdraft.run_field(spec.name)
+        meant = cast("str | None", self._base.client.hget(specs, field))
+        if meant not in (None, rolloutdraft.run_in_epoch(run)):
+            problem = f"{spec.name} has gone on since the rollout began: {run.workflow} {run.display}"
+            raise RefusedError(problem, f"`stepmark show {spec.name}` shows it")
+        self._launcher.resume(run, Resumption(spec=spec, rollout=record.rollout), record.user)
 
     def _passes(self, error: StepmarkError) -> bool:
         """Whether the refusal passes by itself: a lost run holds the environment, or its tools are still ending."""

@@ -56,6 +56,15 @@ class RolloutStore:
         found = self._read(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
         return tuple(sorted(found, key=lambda record: record.created_at, reverse=True))
 
+    def of_other_versions(self) -> tuple[str, ...]:
+        """Those that have not ended, and that another version keeps in another way."""
+        ids = sorted(cast("set[str]", self._client.smembers(self._keys.live_rollouts())))
+        pipe = self._client.pipeline(transaction=False)
+        for rollout in ids:
+            pipe.hget(self._keys.rollout(rollout), "schema")
+        schemas = zip(ids, cast("list[str | None]", pipe.execute()), strict=True)
+        return tuple(rollout for rollout, schema in schemas if schema not in (None, str(SCHEMA)))
+
     def newest(self) -> str:
         """The id of the newest rollout that no schedule began, if one such is live; else of the newest of all.
 

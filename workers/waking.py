@@ -36,7 +36,8 @@ class Waker(bootsteps.StartStopStep):
             parent.pool.on_apply = _and_then(parent.pool.on_apply, lambda: self._wake(parent.pool))
 
     def _wake(self, pool: TaskPool) -> None:
-        if len(state.reserved_requests) >= pool.num_processes - 1:  # it was full until now, or is still
+        # Surely if it was full until now. Others may leave at the same moment, and must not all take it for half empty.
+        if len(state.reserved_requests) >= pool.num_processes // 2 - 1:
             os.eventfd_write(self._event, 1)
 
 

@@ -51,6 +51,18 @@ def test_a_lost_run_behind_many_that_another_version_keeps(base: Base, launcher:
     assert base.store.run(place.run).epoch == 2
 
 
+def test_what_has_ended_or_is_gone_is_due_no_more(base: Base, launcher: Launcher, looking: Reaper) -> None:
+    """A Redis whose file was torn comes back so. What goes on, and what another version keeps, stays."""
+    places = [launcher.launch(request(spec(name))) for name in ("web-1", "web-2")]
+    base.client.hset(base.keys.run(places[0].run), "status", "cancelled")
+    base.client.hset(base.keys.run("of-another"), mapping={"schema": "99", "status": "cancelled"})
+    base.client.zadd(base.keys.due(), {places[0].run: 1, places[1].run: 2, "of-another": 3, "gone": 4})
+
+    looking.look()
+
+    assert set(base.client.zrange(base.keys.due(), 0, -1)) == {places[1].run, "of-another"}
+
+
 @pytest.mark.parametrize("status", ["waiting", "queued", "running"])
 def test_a_run_that_stands_in_no_set_is_put_back(
     status: str, base: Base, launcher: Launcher, looking: Reaper, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,7 @@ from config.rollout import Policy
 from tasks.errors import Kind
 from tasks.failure import Cause, Failure, RunStatus
 from tests.integration import scripted
-from tests.integration.conftest import StartWorker, spec
+from tests.integration.conftest import StartWorker, request, spec
 from tests.support import poll
 from workers import callbacks, pause, rolloutdraft
 from workers.launch import Launcher, Resumption
@@ -360,6 +360,29 @@ def test_it_resumes_the_last_runs(base: Base, rollouts: Rollouts) -> None:
     assert dict(rollouts.store.slots(rollout)) == runs
     assert {base.store.run(run).epoch for run in runs.values()} == {2}
     assert rollouts.store.outcomes(rollout)["web-3"].status == "left-out"
+
+
+def test_it_resumes_the_runs_that_were_meant_and_no_other(base: Base, rollouts: Rollouts, launcher: Launcher) -> None:
+    """Somebody may have destroyed a host since, and stopped that: a retry does not go on there."""
+    first = begin(rollouts, fleet(3))
+    rollouts.advance(first)
+    runs = rollouts.store.slots(first)
+    fail_all(base, rollouts, first)
+    failed = {name: base.store.run(run) for name, run in runs.items()}
+    retry = RolloutRequest(RESUME, fleet(3), "ann@desk", "retry by ann@desk", Policy(max_parallel=1), runs=failed)
+    rollout = rollouts.begin(retry)
+    destroyed = launcher.launch(request(spec("web-2"), "destroy"))
+    resumed = launcher.resume(failed["web-3"], Resumption(), "bob@desk")
+    for place in (destroyed, resumed):
+        fail(base, place.run)
+
+    while rollouts.advance(rollout):
+        fail_all(base, rollouts, rollout)
+
+    outcomes = rollouts.store.outcomes(rollout)
+    assert [each.status for each in outcomes.values()] == ["failed", "left-out", "left-out"]
+    assert outcomes["web-2"].reason == "web-2 has gone on since the rollout began: destroy failed"
+    assert [base.store.run(run).epoch for run in (runs["web-1"], destroyed.run, resumed.run)] == [2, 1, 2]
 
 
 def test_a_run_that_was_resumed_before_its_slot_was_freed_keeps_it(

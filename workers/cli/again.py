@@ -88,9 +88,9 @@ def retry(
     Example: stepmark retry --failed --step wait-ssh-connectivity --kind timeout --max-parallel 20
     """
     asked = choosing.Failed(failed_step, kind, tuple(group or ()), options.labels(label), tuple(environments or ()))
-    choosing.check(asked, step, all_failed=failed)
     # What is said of one run, and no other, is no rollout: from where it goes on, and what its apply has made.
     how = _how(policy, fleet, alone=not failed or step is not None or nothing_made)
+    choosing.check(asked, step, all_failed=failed)
     base = connect.base()
     records = asked.runs(base) if failed else _last_runs(base, environments or [])
     if failed and not records:
@@ -159,7 +159,9 @@ def _roll(
     user = verbs.whoami()
     lacking = checking.lacking(base, wanted) if manner.check else {}
     policy = wish.policy or Policy()
-    request = RolloutRequest(RESUME, tuple(specs.values()), user, f"retry by {user}", policy, left_out=lacking)
+    request = RolloutRequest(
+        RESUME, tuple(specs.values()), user, f"retry by {user}", policy, left_out=lacking, runs=records
+    )
     return rolling.roll(base, request, manner)
 
 

@@ -212,7 +212,7 @@ def _say_begun(base: Base, record: RolloutRecord, manner: Manner) -> None:
 
 def plan(record: RolloutRecord) -> str:
     """How a rollout is to go, in words."""
-    return f"{record.verb} of {record.total} environments, {policywords.whole(record)}"
+    return f"{record.verb} of {record.total} environment{'' if record.total == 1 else 's'}, {policywords.whole(record)}"
 
 
 def _view(watched: RolloutWatch) -> View:

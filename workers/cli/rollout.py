@@ -17,7 +17,6 @@ from workers.cli.enqueue import Manner
 from workers.cli.news import position
 from workers.cli.policy import OnwardFlags
 from workers.cli.reports import Exit
-from workers.cli.rolloutchoice import Meant
 from workers.cli.rolloutwatch import live_runs
 from workers.cli.spread import spread
 from workers.refusals import RefusedError
@@ -42,9 +41,7 @@ def _id(without: str) -> Any:
 Which = Annotated[
     str | None, _id("Default: the newest that goes on and that no schedule began, else the newest of all.")
 ]
-Running = Annotated[str | None, _id("May be left out if one is running, and no other; whoever began it.")]
-Paused = Annotated[str | None, _id("May be left out if one is paused, and no other; whoever began it.")]
-Live = Annotated[str | None, _id("May be left out if one goes on, paused or not, and no other; whoever began it.")]
+Only = Annotated[str | None, _id("May be left out if one goes on, paused or not, and no other; whoever began it.")]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="First show how it goes on, until it has stopped.")]
 Now = Annotated[bool, typer.Option("--now", help="Cancel the runs that go on, too.")]
 
@@ -63,7 +60,8 @@ def listing(as_json: options.Json = False) -> int:
     Example: stepmark rollout list
     """
     base = connect.base()
-    records = RolloutStore(*_redis(base)).rollouts(_MOST)
+    store = RolloutStore(*_redis(base))
+    records = store.rollouts(_MOST)
     if as_json:
         output.emit({"rollouts": [rolling.shape(record) for record in records]})
     elif records:
@@ -74,6 +72,8 @@ def listing(as_json: options.Json = False) -> int:
         _warn_of_pause(base)
     else:
         output.err().print("There are no rollouts yet: `stepmark up` over several environments begins one.")
+    for other in store.of_other_versions():
+        output.err().print(f"Rollout {other} goes on too, and is kept by another version of stepmark.", style="yellow")
     return Exit.OK
 
 
@@ -96,12 +96,12 @@ def show(rollout: Which = None, follow: Follow = False, as_json: options.Json = 
 
 
 @app.command()
-def pause(rollout: Running = None, reason: options.Reason = "", as_json: options.Json = False) -> int:
+def pause(rollout: Only = None, reason: options.Reason = "", as_json: options.Json = False) -> int:
     """Let nothing new of a rollout start; what runs goes on to its end.
 
     Example: stepmark rollout pause --reason "look at web-17 first"
     """
-    rollouts, rollout = _which(rollout, rolloutchoice.TO_PAUSE)
+    rollouts, rollout = _which(rollout)
     return _said(rollouts, rollout, rollouts.pause(rollout, verbs.whoami(), reason), as_json=as_json)
 
 
@@ -109,7 +109,7 @@ def pause(rollout: Running = None, reason: options.Reason = "", as_json: options
 @spread
 def resume(
     policy: OnwardFlags,
-    rollout: Paused = None,
+    rollout: Only = None,
     reason: options.Reason = "",
     detach: options.Detach = False,
     as_json: options.Json = False,
@@ -120,7 +120,7 @@ def resume(
 
     Example: stepmark rollout resume --budget 20 --max-parallel 50
     """
-    rollouts, rollout = _which(rollout, rolloutchoice.TO_RESUME)
+    rollouts, rollout = _which(rollout)
     changes = _changes(policy, rollouts.store.rollout(rollout))
     base, interrupted = connect.base(), False
     after = position(base)
@@ -135,12 +135,12 @@ def resume(
 
 
 @app.command()
-def cancel(rollout: Live = None, reason: options.Reason = "", now: Now = False, as_json: options.Json = False) -> int:
+def cancel(rollout: Only = None, reason: options.Reason = "", now: Now = False, as_json: options.Json = False) -> int:
     """Let nothing new of a rollout start, ever; what runs goes on to its end, or is cancelled with --now.
 
     Example: stepmark rollout cancel --reason "wrong image" --now
     """
-    rollouts, rollout = _which(rollout, rolloutchoice.TO_CANCEL)
+    rollouts, rollout = _which(rollout)
     going = not rollouts.store.rollout(rollout).over
     answer = rollouts.cancel(rollout, verbs.whoami(), reason)
     if now:
@@ -171,7 +171,7 @@ def _redis(base: Base) -> tuple[Any, Any]:
     return base.client, base.keys
 
 
-def _which(rollout: str | None, meant: Meant) -> tuple[Rollouts, str]:
+def _which(rollout: str | None) -> tuple[Rollouts, str]:
     """The rollout that is named, or else meant.
 
     Raises:
@@ -180,7 +180,7 @@ def _which(rollout: str | None, meant: Meant) -> tuple[Rollouts, str]:
     """
     rollouts = Rollouts(connect.base(), celery.app)
     store = rollouts.store
-    found = store.rollout(rollout) if rollout else rolloutchoice.choose(store.live(), meant)
+    found = store.rollout(rollout) if rollout else rolloutchoice.choose(store)
     return rollouts, found.rollout
 
 
@@ -270,7 +270,8 @@ def _happened(event: Mapping[str, str], record: RolloutRecord) -> str:
     match event["event"]:
         case "wave":
             what = "canary" if record.canary and event["wave"] == "2" else "batch"
-            return f"the {what} has ended; next: environments {event.get('from', '')} to {event['until']}"
+            first = f"{event['from']} to " if "from" in event else "up to "
+            return f"the {what} has ended; next: environments {first}{event['until']}"
         case "ended":
             return f"ended: {event['status']}"
         case what:

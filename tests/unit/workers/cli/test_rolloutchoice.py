@@ -1,63 +1,55 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from tests.unit.workers.cli.test_policywords import rollout
 from workers.cli import rolloutchoice
-from workers.cli.rolloutchoice import TO_CANCEL, TO_PAUSE, TO_RESUME, Meant
 from workers.refusals import RefusedError
 from workers.rolloutrecord import RolloutRecord, RolloutStatus
+from workers.rolloutstore import RolloutStore
 
-NIGHTLY = {"rollout": "r2", "trigger": "schedule nightly"}
 RUNNING = rollout(status=RolloutStatus.RUNNING)
 PAUSED = rollout(status=RolloutStatus.PAUSED, changed_by="the budget")
 CANCELLED = rollout(status=RolloutStatus.CANCELLED)
+NIGHTLY = RUNNING.model_copy(update={"rollout": "r2", "trigger": "schedule nightly"})
+DRAFTED = rollout(status=RolloutStatus.PAUSED, reason="it is being written down")
 
 
-def refusal(meant: Meant, *live: RolloutRecord) -> str:
+class Kept:
+    """Stands in for the store."""
+
+    def __init__(self, *live: RolloutRecord, others: tuple[str, ...] = ()) -> None:
+        self.live = lambda: live
+        self.of_other_versions = lambda: others
+
+
+def choose(*live: RolloutRecord, others: tuple[str, ...] = ()) -> RolloutRecord:
+    return rolloutchoice.choose(cast("RolloutStore", Kept(*live, others=others)))
+
+
+@pytest.mark.parametrize("only", [RUNNING, PAUSED, CANCELLED, NIGHTLY])
+def test_the_only_one_is_meant_whoever_began_it_and_whatever_it_does(only: RolloutRecord) -> None:
+    assert choose(only, DRAFTED) == only
+
+
+@pytest.mark.parametrize("mine", [RUNNING, PAUSED, CANCELLED])
+def test_of_several_none_is_meant_for_whoever_says_it_twice_would_hit_another_one(mine: RolloutRecord) -> None:
     with pytest.raises(RefusedError) as caught:
-        rolloutchoice.choose(live, meant)
-    return str(caught.value)
+        choose(mine, NIGHTLY)
+
+    several = f"r1 (up by anna@here, {mine.status.value}), r2 (schedule nightly, running)"
+    assert str(caught.value) == f"several rollouts may be meant: {several}"
 
 
-@pytest.mark.parametrize("meant", [TO_PAUSE, TO_CANCEL])
-def test_the_only_one_is_meant_whoever_began_it(meant: Meant) -> None:
-    nightly = RUNNING.model_copy(update=NIGHTLY)
-
-    assert rolloutchoice.choose([nightly], meant) == nightly
-    assert rolloutchoice.choose([RUNNING], meant) == RUNNING
-
-
-def test_to_resume_the_paused_one_is_meant_and_no_newer_one() -> None:
-    nightly = PAUSED.model_copy(update=NIGHTLY)
-
-    assert rolloutchoice.choose([RUNNING, CANCELLED, nightly], TO_RESUME) == nightly
-    assert rolloutchoice.choose([RUNNING, nightly], TO_PAUSE) == RUNNING
+def test_what_another_version_keeps_may_be_meant_too() -> None:
+    with pytest.raises(RefusedError, match=r"r9 \(kept by another version\)"):
+        choose(RUNNING, others=("r9",))
+    with pytest.raises(RefusedError, match=r"no rollout goes on; r9 \(kept by another version\)"):
+        choose(others=("r9",))
 
 
-def test_what_an_operator_began_is_not_preferred() -> None:
-    """Somebody who is called about the other one would stop the wrong one."""
-    nightly = RUNNING.model_copy(update=NIGHTLY)
-
-    said = "several rollouts may be meant: r1 (up by anna@here, running), r2 (schedule nightly, running)"
-    assert refusal(TO_PAUSE, RUNNING, nightly) == said
-
-
-def test_a_cancelled_one_whose_runs_go_on_can_be_meant_again() -> None:
-    assert rolloutchoice.choose([CANCELLED], TO_CANCEL) == CANCELLED
-    assert refusal(TO_CANCEL, CANCELLED, PAUSED.model_copy(update=NIGHTLY)) == (
-        "several rollouts may be meant: r1 (up by anna@here, cancelled), r2 (schedule nightly, paused)"
-    )
-
-
-@pytest.mark.parametrize("meant", [TO_RESUME, TO_CANCEL])
-def test_one_that_is_being_written_down_is_not_meant(meant: Meant) -> None:
-    drafted = rollout(status=RolloutStatus.PAUSED, reason="it is being written down")
-
-    assert refusal(meant, drafted) == f"{meant.none}; r1 (up by anna@here) is paused: it is being written down"
-
-
-def test_where_none_is_meant_it_is_said_what_there_is() -> None:
-    assert refusal(TO_RESUME) == "no rollout is paused"
-    assert refusal(TO_RESUME, RUNNING) == "no rollout is paused; r1 (up by anna@here) is running"
-    assert refusal(TO_CANCEL) == "no rollout goes on"
+def test_where_there_is_none_it_is_said() -> None:
+    with pytest.raises(RefusedError, match=r"^no rollout goes on$"):
+        choose(DRAFTED)
