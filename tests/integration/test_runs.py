@@ -243,7 +243,7 @@ def test_a_launch_with_an_old_revision_is_a_conflict(base: Base, launcher: Launc
 
 
 def test_a_workflow_that_the_state_does_not_allow_changes_nothing(base: Base, launcher: Launcher) -> None:
-    with pytest.raises(RefusedError, match="web-1 is created"):
+    with pytest.raises(RefusedError, match="web-1 has no host yet"):
         launcher.launch(request(spec(), "configure"))
     assert base.store.environments() == ()
 

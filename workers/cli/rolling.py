@@ -159,8 +159,6 @@ def advice(record: RolloutRecord) -> str:
         return f"`stepmark rollout resume {record.rollout}` goes on, `stepmark rollout cancel {record.rollout}` ends it"
     if not record.over:
         return f"it goes on: `stepmark rollout show {record.rollout} --follow` follows it"
-    if record.drifted and not record.failed:
-        return "`stepmark show` of each that drifted says what to do about it"
     if not record.failed:
         return ""
     return "`stepmark drift` looks again" if _looks(record) else "`stepmark retry --failed` goes on with what failed"

@@ -262,7 +262,8 @@ def _print(console: Console, base: Base, rollouts: Rollouts, record: RolloutReco
     console.print("\n[bold]history[/]")
     for each in rollouts.store.events(record.rollout)[-_SHOWN_EVENTS:]:
         console.print(f"  {words.moment(float(each['at']))}  {escape(_happened(each, record))}", soft_wrap=True)
-    if text := rolling.advice(record):
+    of_drift = "`stepmark show` of each that drifted says what to do about it" if record.drifted else ""
+    if text := rolling.advice(record) or of_drift:
         console.print(f"\nnext: {escape(text)}", soft_wrap=True)
 
 

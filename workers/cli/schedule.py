@@ -12,9 +12,10 @@ from rich.markup import escape
 from config.fleet import Fleet
 from config.rollout import Policy
 from workers import celery, verbs
-from workers.cli import chosen, connect, logged, options, output, rolling, scheduletable, words
+from workers.cli import chosen, connect, logged, options, output, scheduletable, words
 from workers.cli.policy import warnings
 from workers.cli.reports import Exit
+from workers.cli.scheduleshape import firing_shape, shape
 from workers.firing import Firings
 from workers.firingrecord import Due, Firing, Outcome
 from workers.notices import Pause
@@ -25,7 +26,6 @@ from workers.runtime import Base
 from workers.schedule import STANDING, Change, Changes, ScheduleRecord, Schedules
 
 _UPCOMING = 5
-_SHAPE = {"environments", "policy", "applied_at", "applied_by", "paused", "next_at"}
 
 app = typer.Typer(help="What is launched by itself, and when.", no_args_is_help=True, rich_markup_mode=None)
 Name = Annotated[
@@ -73,7 +73,7 @@ def listing(as_json: options.Json = False) -> int:
     found, last = kept.all(), {firing.schedule: firing for firing in kept.last_firings()}
     if as_json:
         begun = _rollouts(base, last.values())
-        shapes = [shape(record) | {"last": _plain(last.get(record.schedule.name), begun)} for record in found]
+        shapes = [shape(record) | {"last": firing_shape(last.get(record.schedule.name), begun)} for record in found]
         output.emit({"schedules": shapes, "beat": kept.beat()})
         return Exit.OK
     if found:
@@ -96,7 +96,7 @@ def show(name: Name, as_json: options.Json = False) -> int:
     upcoming = list(itertools.islice(_upcoming(record, base.now()), _UPCOMING))
     if as_json:
         begun = _rollouts(base, firings)
-        more = {"upcoming": upcoming, "firings": [_plain(each, begun) for each in firings], "beat": kept.beat()}
+        more = {"upcoming": upcoming, "firings": [firing_shape(each, begun) for each in firings], "beat": kept.beat()}
         output.emit(shape(record) | more)
         return Exit.OK
     for line in scheduletable.lines(record, upcoming, firings, _rollouts(base, firings)):
@@ -174,24 +174,17 @@ def remove(name: Name, as_json: options.Json = False) -> int:
     kept = Schedules(base.client, base.keys)
     kept.find(name)
     kept.remove(name)
-    kept.stand(base.now())
+    stands = name in {each.name for each in STANDING}
+    if stands:
+        kept.stand(base.now())
     if as_json:
         output.emit({"removed": name})
         return Exit.OK
     output.out().print(f"Schedule {name} is removed.")
-    if name in kept.names():
+    if stands:
         back = f"But what it does is always done: it is back as it was made. `stepmark schedule pause {name}` stops it."
         output.err().print(back, soft_wrap=True)
     return Exit.OK
-
-
-def shape(record: ScheduleRecord) -> dict[str, Any]:
-    """A schedule as JSON."""
-    return {
-        **record.schedule.model_dump(mode="json"),
-        **record.model_dump(mode="json", include=_SHAPE),
-        "waiting_since": Due.parse(record.waiting).at if record.waiting else None,
-    }
 
 
 def _apply(base: Base, found: Fleet, *, dry_run: bool) -> Iterator[dict[str, Any]]:
@@ -262,6 +255,7 @@ def _print(firing: Firing, left_out: Mapping[str, str]) -> None:
         err.print(escape(f"A worker does it, as task {firing.job}."))
     if firing.rollout:
         output.out().print(f"rollout {firing.rollout}")
+    if firing.rollout and _status(firing, left_out) is not Exit.REFUSED:
         err.print(f"It goes on: `stepmark rollout show {firing.rollout}` says how, and what it leaves out later.")
     for environment, reason in left_out.items():
         err.print(escape(f"{environment}: refused: {reason}"), soft_wrap=True)
@@ -273,13 +267,6 @@ def _warn(found: Iterable[str], reasons: Iterable[str]) -> None:
     for warning in found:
         if not any(reason in warning for reason in known):
             output.err().print(escape(f"warning: {warning}"), soft_wrap=True)
-
-
-def _plain(firing: Firing | None, begun: Mapping[str, RolloutRecord]) -> dict[str, Any] | None:
-    if firing is None:
-        return None
-    record = begun.get(firing.rollout or "")
-    return firing.model_dump(mode="json") | {"progress": rolling.shape(record) if record else None}
 
 
 def _status(firing: Firing, left_out: Mapping[str, str]) -> Exit:

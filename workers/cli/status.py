@@ -135,11 +135,14 @@ def _left_out(firing: Firing, shown: set[str] | None, counts: tuple[int, int] | 
     counts: how many environments its rollout has left out, and of how many; None: nobody knows, or is to be told.
     """
     left_out = ({"everything": firing.reason} if firing.reason else {}) | dict(firing.left_out)
+    told = len(firing.left_out) if firing.by else 0  # who fired it by hand was told of these, and of no later ones
+    if firing.by:
+        left_out = {}
     names = [name for name in left_out if shown is None or name in shown]
     at = words.moment(firing.fired_at)
     what = f"schedule {firing.schedule} left out"
     said = [f"{what} {name} at {at}: {left_out[name]}" for name in names[:_MOST_LEFT_OUT]]
-    if counts and counts[0] > len(said):
+    if counts and counts[0] > max(len(said), told):
         rollout = f"rollout {firing.rollout} left out {counts[0]} of {counts[1]}"
         said.append(f"schedule {firing.schedule}: {rollout}: stepmark rollout show {firing.rollout}")
     elif len(names) > _MOST_LEFT_OUT:

@@ -330,5 +330,5 @@ def test_one_that_somebody_else_resumes_is_followed_to_its_end(
 
     said = stepmark("register", fleet(web_1=FAILING))
 
-    assert len(followed) >= 2
+    assert followed  # once more if it had not ended by then
     assert (said.status, "queued" in said.out, "provisioned" in said.out) == (Exit.OK, False, True), said

@@ -149,7 +149,7 @@ def test_what_the_state_refuses(stepmark: Stepmark, fleet: Fleet, worker: Worker
     assert "the last run of web-1 has succeeded" in resumed.out
     assert "there is nothing to go on with" in resumed.out
     assert mixed.status == Exit.PARTLY
-    assert "web-2: refused: environment web-2 is created" in mixed.out
+    assert "web-2: refused: environment web-2 has no host yet" in mixed.out
 
 
 def test_a_second_run_is_refused_with_the_holders_name(stepmark: Stepmark, fleet: Fleet) -> None:

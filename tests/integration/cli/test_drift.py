@@ -69,6 +69,7 @@ def test_a_rollout_tells_what_its_looks_have_found(stepmark: Stepmark, fleet: Fl
     shown = stepmark("rollout", "show").out
     assert f"  1 drifted: web-1: {SUMMARY}" in shown.splitlines()
     assert "  3 succeeded: web-1, web-2, web-3" in shown.splitlines()
+    assert "next: `stepmark show` of each that drifted says what to do about it" in shown
     assert "1 drifted" in stepmark("rollout", "list").out
     document = stepmark("rollout", "show", "--json").json
     assert (document["drifted"], document["outcomes"]["web-1"]["drift"]) == (1, SUMMARY)
@@ -123,7 +124,7 @@ def test_an_environment_without_a_host_is_refused(stepmark: Stepmark, fleet: Fle
     said = stepmark("drift", fleet(web_1={}))
 
     assert said.status == 3
-    assert "environment web-1 is created" in said.out
+    assert "environment web-1 has no host yet" in said.out
     assert stepmark("status", "--json").json["environments"] == []
 
 
@@ -140,3 +141,5 @@ def test_by_a_schedule(stepmark: Stepmark, fleet: Fleet, base: Base, worker: Wor
     over(base, firing)
     assert "1 of 1 succeeded, 1 drifted" in stepmark("schedule", "show", "nightly").out
     assert "1 drifted" in " ".join(stepmark("schedule", "list").out.split())
+    (last,) = [each["last"] for each in stepmark("schedule", "list", "--json").json["schedules"] if each["last"]]
+    assert (last["progress"]["rollout"], last["progress"]["drifted"]) == (firing.rollout, 1)

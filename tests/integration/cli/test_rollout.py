@@ -83,6 +83,8 @@ def test_a_canary_pauses_and_is_resumed(stepmark: Stepmark, fleet: Fleet, worker
     assert resumed.status == Exit.OK
     assert "4/4: 4 succeeded" in resumed.out
     assert "resumed by" in stepmark("rollout", "show").out
+    stepmark("pause")
+    assert "`stepmark unpause` goes on" in stepmark("rollout", "list").err
 
 
 def test_a_breached_budget_pauses(stepmark: Stepmark, fleet: Fleet, worker: Worker) -> None:
