@@ -12,7 +12,6 @@ from workers.registry import Registry
 from workers.runtime import Base
 
 RUNS = 20
-STEPS = 3  # of `register`
 
 
 @pytest.mark.parametrize("cut", [False, True], ids=["", "over a new connection"])

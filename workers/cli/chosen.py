@@ -58,7 +58,7 @@ def load(file: Path | None) -> Fleet:
         FleetFileError: it cannot be used.
         SelectionError: it is not there, and is called as an environment may be.
     """
-    if file and not file.suffix and not file.exists():
+    if file and file.name == str(file) and not file.suffix and not file.exists():
         raise SelectionError(f"there is no fleet file called {file}: an environment is chosen by `--env {file}`")
     fleet = fleets.load(file or default_fleet())
     if problems := fleetcheck.check(fleet):

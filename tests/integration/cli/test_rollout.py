@@ -270,9 +270,9 @@ def test_what_is_said_when_it_is_resumed_holds_from_then_on(stepmark: Stepmark, 
 
     stepmark("rollout", "resume", "--max-parallel", "2", "--deadline", "2h", "--detach")
 
-    assert "2 at a time; at most 1 of existing; 3 failures tolerated; nothing new after 2h" in (
-        stepmark("rollout", "show").out
-    )
+    shown = stepmark("rollout", "show").out
+    assert "2 at a time; at most 1 of existing; 3 failures tolerated; nothing new after 2h" in shown
+    assert "; max parallel 2; " in shown.partition("resumed by")[2]
 
 
 def test_there_is_none_yet(stepmark: Stepmark) -> None:

@@ -88,3 +88,11 @@ def test_validate_knows_the_steps(stepmark: Stepmark) -> None:
 
 def test_schema_is_the_schema(stepmark: Stepmark) -> None:
     assert stepmark("schema").json == fleet_schema.schema()
+
+
+def test_an_environment_in_place_of_a_fleet_file(stepmark: Stepmark) -> None:
+    said, path = stepmark("validate", "web-1"), stepmark("validate", "fleets/web-1")
+
+    assert (said.status, path.status) == (Exit.USAGE, Exit.USAGE)
+    assert "an environment is chosen by `--env web-1`" in said.err
+    assert "--env" not in path.err
